@@ -16,7 +16,7 @@ namespace colony::async {
 class BlockingPool {
  public:
   struct Options {
-    std::string name;      // thread names "name/0", ...
+    std::string name;  // thread names "name/0", ...
     size_t threads = 1;
     size_t max_queued = 1024;
   };

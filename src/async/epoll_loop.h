@@ -15,8 +15,8 @@ struct EpollLoopOptions {
 class EpollLoop : public Loop {
  public:
   static std::unique_ptr<EpollLoop> create(EpollLoopOptions options = {});
-  virtual void run() = 0;    // until stop()
-  virtual void stop() = 0;   // any thread
+  virtual void run() = 0;   // until stop()
+  virtual void stop() = 0;  // any thread
   virtual uint64_t turns() const = 0;
 };
 

@@ -56,7 +56,7 @@ class Stream {
   // Sends at once when the outbox is empty and copies only an unsent tail; otherwise like write().
   virtual void write_now(std::string_view data) = 0;
   virtual void write_now(std::string_view a, std::string_view b) = 0;  // gathered: head and body
-  virtual size_t pending() const = 0;  // bytes in the outbox
+  virtual size_t pending() const = 0;                                  // bytes in the outbox
   // After pause() no on_bytes comes until resume(); bytes already kept are shown again by resume() in the same turn.
   virtual void pause() = 0;
   virtual void resume() = 0;
@@ -67,14 +67,14 @@ class Stream {
 
 class Listener {
  public:
-  virtual ~Listener() = default;  // stops listening; removes the file of a unix socket that it made
+  virtual ~Listener() = default;          // stops listening; removes the file of a unix socket that it made
   virtual Endpoint endpoint() const = 0;  // with the port that was picked for port 0
 };
 
 struct ListenOptions {
   bool reuse_port = false;  // several loops accept on one TCP port
   int backlog = 1024;
-  int unix_mode = 0600;     // mode of the socket file; a stale file is replaced when nobody answers on it
+  int unix_mode = 0600;  // mode of the socket file; a stale file is replaced when nobody answers on it
 };
 
 // One-shot timer, owned by its user, re-armed freely (O(1), no allocation). Moving it later only writes a field: the
@@ -95,10 +95,10 @@ class Timer {
   friend class TimerWheel;
   Loop& loop_;
   std::function<void()> fn_;
-  TimePoint at_ = TimePoint::max();   // what the user wants
+  TimePoint at_ = TimePoint::max();       // what the user wants
   TimePoint slot_at_ = TimePoint::max();  // where the wheel has filed it
   Timer* next_ = nullptr;
-  Timer** link_ = nullptr;            // the pointer that points here; null when not filed
+  Timer** link_ = nullptr;  // the pointer that points here; null when not filed
 };
 
 class TimerWheel;
@@ -113,7 +113,7 @@ class Loop {
  public:
   virtual ~Loop() = default;
 
-  virtual TimePoint now() const = 0;   // read once per turn
+  virtual TimePoint now() const = 0;  // read once per turn
   virtual WallTime wall_now() const = 0;
   virtual Rng& rng() = 0;
 
@@ -122,12 +122,14 @@ class Loop {
   virtual bool on_thread() const = 0;                // any thread: is this the loop's own?
 
   using AcceptFn = std::function<void(std::unique_ptr<Stream>)>;
-  virtual Result<std::unique_ptr<Listener>> listen(const Endpoint& at, AcceptFn on_accept, ListenOptions options = {}) = 0;
+  virtual Result<std::unique_ptr<Listener>> listen(const Endpoint& at, AcceptFn on_accept,
+                                                   ListenOptions options = {}) = 0;
   using ConnectFn = std::function<void(Result<std::unique_ptr<Stream>>)>;
   // Calls `done` exactly once, never from inside connect().
   virtual void connect(const Endpoint& to, Deadline deadline, ConnectFn done) = 0;
 
-  // `fn` runs whenever the descriptor is readable (level-triggered). The descriptor stays the caller's. SimLoop: kUnimplemented.
+  // `fn` runs whenever the descriptor is readable (level-triggered). The descriptor stays the caller's. SimLoop:
+  // kUnimplemented.
   virtual Result<std::unique_ptr<FdWatch>> watch_fd(int fd, std::function<void()> fn) = 0;
 
   virtual TimerWheel& timers() = 0;

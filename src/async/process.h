@@ -14,19 +14,19 @@
 namespace colony::async {
 
 struct SpawnOptions {
-  std::vector<std::string> argv;              // argv[0] is the file to execute, absolute
-  std::vector<std::string> env;               // the whole environment, "NAME=value"
-  std::string cwd;                            // empty: unchanged
-  std::string stdout_path, stderr_path;       // opened O_APPEND|O_CREAT 0600; empty: inherited
-  bool new_session = true;                    // setsid: signals to the parent's group do not reach it
-  bool die_with_parent = false;               // PDEATHSIG SIGKILL
-  int nofile = 0;                             // RLIMIT_NOFILE to set, 0: unchanged
+  std::vector<std::string> argv;         // argv[0] is the file to execute, absolute
+  std::vector<std::string> env;          // the whole environment, "NAME=value"
+  std::string cwd;                       // empty: unchanged
+  std::string stdout_path, stderr_path;  // opened O_APPEND|O_CREAT 0600; empty: inherited
+  bool new_session = true;               // setsid: signals to the parent's group do not reach it
+  bool die_with_parent = false;          // PDEATHSIG SIGKILL
+  int nofile = 0;                        // RLIMIT_NOFILE to set, 0: unchanged
 };
 
 struct ExitStatus {
-  bool known = false;  // false: the process was not our child
-  int code = 0;        // exit code, when it exited
-  int signal = 0;      // the signal that ended it, or 0
+  bool known = false;        // false: the process was not our child
+  int code = 0;              // exit code, when it exited
+  int signal = 0;            // the signal that ended it, or 0
   std::string text() const;  // "exit code 3", "killed by signal 9 (SIGKILL)", "ended (not our child)"
 };
 

@@ -1,5 +1,5 @@
-// Scope owns running tasks: every spawn belongs to one, its owner stops and joins it before it dies. stop() asks: it wakes
-// every wait that was made through the scope; tasks see stopping() and return. join() waits for the last one.
+// Scope owns running tasks: every spawn belongs to one, its owner stops and joins it before it dies. stop() asks: it
+// wakes every wait that was made through the scope; tasks see stopping() and return. join() waits for the last one.
 // Lives on one loop; not thread-safe.
 #pragma once
 
@@ -39,8 +39,8 @@ class Scope {
   std::coroutine_handle<> joiner_;
 };
 
-// An auto-reset event for one or more waiters on one loop: notify() wakes everybody who waits, and is remembered for the
-// next wait() when nobody does.
+// An auto-reset event for one or more waiters on one loop: notify() wakes everybody who waits, and is remembered for
+// the next wait() when nobody does.
 class Signal {
  public:
   explicit Signal(Loop& loop);
@@ -56,7 +56,8 @@ class Signal {
   std::list<Waiter*> waiters_;
 };
 
-// A one-shot value for one waiter on the same loop (a reply that comes by callback). set() after the waiter has gone is ignored.
+// A one-shot value for one waiter on the same loop (a reply that comes by callback). set() after the waiter has gone is
+// ignored.
 template <class T>
 class OneShot {
  public:

@@ -14,8 +14,8 @@ class SimLoop : public Loop {
  public:
   struct Options {
     uint64_t seed = 1;
-    size_t max_chunk = 0;              // > 0: every read shows 1..max_chunk bytes (partial reads), chosen by the seed
-    size_t stream_buffer = 256 * 1024; // bytes in flight per direction before a writer's outbox fills up
+    size_t max_chunk = 0;               // > 0: every read shows 1..max_chunk bytes (partial reads), chosen by the seed
+    size_t stream_buffer = 256 * 1024;  // bytes in flight per direction before a writer's outbox fills up
     Duration latency = Duration::zero();  // one way, of every stream
   };
   static std::unique_ptr<SimLoop> create(Options options);

@@ -5,7 +5,8 @@ namespace colony {
 [[noreturn]] void check_failed(const char* file, int line, const char* condition) noexcept;
 }
 
-#define CHECK(cond) \
-  do { \
-    if (!(cond)) [[unlikely]] ::colony::check_failed(__FILE__, __LINE__, #cond); \
+#define CHECK(cond)                                      \
+  do {                                                   \
+    if (!(cond)) [[unlikely]]                            \
+      ::colony::check_failed(__FILE__, __LINE__, #cond); \
   } while (false)

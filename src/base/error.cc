@@ -96,7 +96,8 @@ Error errno_error(std::string message, int errno_value) {
     case ENOSPC:
     case EDQUOT: return make(Code::kResourceExhausted, std::move(message), "no_space", Origin::kSelf, Retry::kYes);
     case EMFILE:
-    case ENFILE: return make(Code::kResourceExhausted, std::move(message), "too_many_files", Origin::kSelf, Retry::kYes);
+    case ENFILE:
+      return make(Code::kResourceExhausted, std::move(message), "too_many_files", Origin::kSelf, Retry::kYes);
     case EADDRINUSE: return make(Code::kAlreadyExists, std::move(message), "address_in_use", Origin::kSelf, Retry::kNo);
     case ECONNREFUSED:
     case ECONNRESET:

@@ -38,8 +38,8 @@ enum class Retry : uint8_t { kNo, kYes, kIfFresh };
 
 struct Error {
   Code code = Code::kUnknown;
-  std::string message;          // for a person: what, which value, what would be right
-  std::string reason;           // for a machine: a stable snake_case word such as "queue_full"; may be empty
+  std::string message;  // for a person: what, which value, what would be right
+  std::string reason;   // for a machine: a stable snake_case word such as "queue_full"; may be empty
   Origin origin = Origin::kSelf;
   Retry retry = Retry::kNo;
 

@@ -9,8 +9,8 @@ namespace {
 
 void to_stderr(LogLevel level, const char*, int, std::string_view message, std::string_view context) {
   static constexpr const char* kNames[] = {"debug", "info", "warn", "error"};
-  std::fprintf(stderr, "%s %.*s%s%.*s\n", kNames[static_cast<int>(level)], static_cast<int>(message.size()), message.data(),
-               context.empty() ? "" : " ", static_cast<int>(context.size()), context.data());
+  std::fprintf(stderr, "%s %.*s%s%.*s\n", kNames[static_cast<int>(level)], static_cast<int>(message.size()),
+               message.data(), context.empty() ? "" : " ", static_cast<int>(context.size()), context.data());
 }
 
 std::atomic<LogSink> g_sink{&to_stderr};

@@ -1,5 +1,6 @@
-// LOG(level, "text {}", value): one line, formatted here, written by whatever sink observe/log.cc installed (stderr until
-// then). Fields that belong to every line of a request (request id, trace id) are set with LogContext on the stack.
+// LOG(level, "text {}", value): one line, formatted here, written by whatever sink observe/log.cc installed (stderr
+// until then). Fields that belong to every line of a request (request id, trace id) are set with LogContext on the
+// stack.
 #pragma once
 
 #include <fmt/core.h>
@@ -12,7 +13,8 @@ namespace colony {
 enum class LogLevel : uint8_t { kDebug, kInfo, kWarn, kError };
 
 // `context` is a JSON-free list "key=value key=value" of the innermost LogContext of this thread; empty if none.
-using LogSink = void (*)(LogLevel level, const char* file, int line, std::string_view message, std::string_view context);
+using LogSink = void (*)(LogLevel level, const char* file, int line, std::string_view message,
+                         std::string_view context);
 
 void set_log_sink(LogSink sink);
 void set_log_level(LogLevel level);
@@ -37,8 +39,8 @@ class LogContext {
 #define COLONY_LOG_info ::colony::LogLevel::kInfo
 #define COLONY_LOG_warn ::colony::LogLevel::kWarn
 #define COLONY_LOG_error ::colony::LogLevel::kError
-#define LOG(level, ...)                                                                                 \
-  do {                                                                                                  \
-    if (::colony::log_enabled(COLONY_LOG_##level)) [[unlikely]]                                         \
-      ::colony::log_write(COLONY_LOG_##level, __FILE__, __LINE__, ::fmt::format(__VA_ARGS__));          \
+#define LOG(level, ...)                                                                        \
+  do {                                                                                         \
+    if (::colony::log_enabled(COLONY_LOG_##level)) [[unlikely]]                                \
+      ::colony::log_write(COLONY_LOG_##level, __FILE__, __LINE__, ::fmt::format(__VA_ARGS__)); \
   } while (false)

@@ -9,8 +9,8 @@
 
 namespace colony {
 
-uint64_t random_seed();                       // getrandom(2)
-std::string random_hex(size_t bytes);         // getrandom(2): cookies, tokens
-std::string hex_id(Rng& rng, size_t bytes);   // request ids (16), trace ids (16), span ids (8)
+uint64_t random_seed();                      // getrandom(2)
+std::string random_hex(size_t bytes);        // getrandom(2): cookies, tokens
+std::string hex_id(Rng& rng, size_t bytes);  // request ids (16), trace ids (16), span ids (8)
 
 }  // namespace colony

@@ -1,0 +1,74 @@
+#!/usr/bin/env python3
+"""Prints the ten slowest translation units of a preset and fails when one is above the limit.
+
+Usage: times.py PRESET. Reads what tools/build/timed noted; units without a note (ccache knew them) are compiled again.
+"""
+import json
+import os
+import statistics
+import subprocess
+import sys
+
+LIMIT_S = 6.0
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def read_notes(build):
+    notes = {}
+    try:
+        with open(os.path.join(build, "compile_times.tsv"), encoding="utf-8") as file:
+            for line in file:
+                seconds, unit = line.rstrip("\n").split("\t")
+                notes[unit] = float(seconds)
+    except FileNotFoundError:
+        pass
+    return notes
+
+
+def compile_again(build, units):
+    for unit in units:
+        path = os.path.join(build, unit)
+        if os.path.exists(path):
+            os.remove(path)
+    environment = dict(os.environ, CCACHE_RECACHE="1")
+    subprocess.run(["ninja", "-C", build, *units], env=environment, check=True, stdout=subprocess.DEVNULL)
+
+
+def main():
+    build = os.path.join(ROOT, "build", sys.argv[1])
+    with open(os.path.join(build, "compile_commands.json"), encoding="utf-8") as file:
+        entries = json.load(file)
+    sources = {}
+    for entry in entries:
+        words = entry["command"].split()
+        unit = words[words.index("-o") + 1]
+        if os.path.exists(os.path.join(build, unit)):
+            sources[unit] = os.path.relpath(entry["file"], ROOT)
+    notes = read_notes(build)
+    missing = [unit for unit in sources if unit not in notes]
+    if missing:
+        print(f"compiling {len(missing)} units again to time them")
+        compile_again(build, missing)
+        notes = read_notes(build)
+    ours = {unit: path for unit, path in sources.items() if not path.startswith("build/")}
+    slow = [unit for unit in ours if notes.get(unit, 0) > LIMIT_S]
+    if slow:  # a busy machine inflates user time: only what is slow twice is slow
+        first = {unit: notes[unit] for unit in slow}
+        compile_again(build, slow)
+        notes = read_notes(build)
+        for unit in slow:
+            notes[unit] = min(notes[unit], first[unit])
+    ranked = sorted(ours, key=lambda unit: -notes.get(unit, 0))
+    print(f"{'user s':>7}  slowest translation units of {sys.argv[1]}")
+    for unit in ranked[:10]:
+        print(f"{notes.get(unit, 0):7.2f}  {ours[unit]}")
+    if ranked:
+        print(f"{statistics.median(notes.get(unit, 0) for unit in ranked):7.2f}  median of {len(ranked)}")
+    above = [unit for unit in ranked if notes.get(unit, 0) > LIMIT_S]
+    for unit in above:
+        print(f"above {LIMIT_S:.0f} s: {ours[unit]} ({notes[unit]:.2f} s)")
+    return 1 if above else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
