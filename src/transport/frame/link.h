@@ -1,0 +1,57 @@
+// The framed link between a proxy and a replica, seen from the proxy: one connection per (loop, replica) that multiplexes
+// all requests. Requests of one loop turn leave in one write; replies are handed over straight from the read buffer.
+// Wire format: transport/frame/codec.h. Lives on its loop. A broken link fails all its calls in one pass.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include "async/loop.h"
+#include "transport/http/head.h"
+
+namespace colony::frame {
+
+using CallId = uint64_t;  // slot and generation; a stale one is ignored everywhere
+
+// What the caller keeps per call. After on_end or on_failed the call is over and the CallId stale.
+class CallHandler {
+ public:
+  // `head` is parsed strictly (a replica runs user code). Body bytes directly follow head.block in memory.
+  // end: the reply is whole with this.
+  virtual void on_reply(const http::ReplyHead& head, std::string_view body, bool end) = 0;
+  virtual void on_body(std::string_view data, bool end) = 0;
+  virtual void on_end(std::string_view trailers) = 0;  // only when neither call above had end = true
+  virtual void on_writable() {}                        // credit for request body bytes is back
+  // The link broke, the replica reset the call, or the link is going away and never took it (retry = kYes then).
+  virtual void on_failed(const Error& error) = 0;
+
+ protected:
+  ~CallHandler() = default;
+};
+
+class Link {
+ public:
+  virtual ~Link() = default;  // fails nothing: the owner must have ended its calls
+  struct Events {
+    std::function<void()> on_ready;                  // hello exchanged: calls may start
+    std::function<void()> on_goaway;                 // no new calls; running ones finish
+    std::function<void(const Error&)> on_closed;     // after every call's on_failed; the Link may be destroyed in it
+  };
+  static std::unique_ptr<Link> connect(async::Loop& loop, async::Endpoint to, Deadline deadline, Events events);
+
+  virtual bool ready() const = 0;  // connected, hello done, no goaway
+  // Starts a call. `head` without hop-by-hop fields; `extra`: "name: value\r\n" lines that are added to it. `body`: the
+  // part of the body that is here already; end: nothing follows. The deadline travels as milliseconds left.
+  virtual CallId call(const http::RequestHead& head, std::string_view extra, std::string_view body, bool end, Deadline deadline,
+                      CallHandler& handler) = 0;
+  virtual int64_t writable(CallId id) const = 0;  // request body credit
+  virtual void body(CallId id, std::string_view data, bool end) = 0;
+  virtual void end(CallId id, std::string_view trailers) = 0;
+  virtual void consumed(CallId id, size_t reply_bytes) = 0;  // gives credit back to the replica
+  virtual void cancel(CallId id) = 0;                        // no callback follows
+  virtual size_t outstanding() const = 0;
+  virtual size_t pending() const = 0;                        // bytes in the outbox
+};
+
+}  // namespace colony::frame

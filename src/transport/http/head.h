@@ -1,0 +1,91 @@
+// The HTTP/1.1 head block as plain views, and the strict parser that makes them (RFC 9110, 9112). One form for every
+// carrier: HTTP/1.1 keeps the bytes as they came, HTTP/2 writes the same text from its header list, the framed link
+// carries it unchanged. So there is one parser, and a replica needs no other. Pure: no I/O, no allocation.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace colony::http {
+
+inline constexpr size_t kMaxFields = 100;          // LIMIT: more is 431
+inline constexpr size_t kMaxHeadBytes = 64 * 1024; // LIMIT: more is 431
+
+struct Field {
+  std::string_view name;   // as it came
+  std::string_view value;  // without surrounding white space
+  bool hop_by_hop;         // Connection and what it names, Keep-Alive, Proxy-Connection, TE (but "trailers"), Transfer-Encoding, Upgrade
+  std::string_view line;   // the whole line with CRLF
+};
+
+enum class ParseState : uint8_t { kComplete, kNeedMore, kBad };
+
+struct HeadBase {
+  std::string_view block;      // start line, fields, empty line: all of the head as it came
+  std::string_view start_line; // with CRLF
+  bool chunked = false;        // Transfer-Encoding: chunked (the only coding that is accepted)
+  bool close = false;          // Connection: close, or HTTP/1.0 without keep-alive
+  bool upgrade = false;        // Connection: upgrade with an Upgrade field
+  bool http10 = false;
+  std::optional<uint64_t> content_length;
+  uint32_t count = 0;
+  std::array<Field, kMaxFields> storage;
+
+  std::span<const Field> fields() const { return {storage.data(), count}; }
+  // First field of that name (given in lower case), or nullopt.
+  std::optional<std::string_view> find(std::string_view lower_name) const;
+  bool has_hop_fields() const { return hop_fields > 0; }
+  uint32_t hop_fields = 0;
+};
+
+struct RequestHead : HeadBase {
+  std::string_view method;
+  std::string_view target;  // as it came; absolute-form is split: authority and path below
+  std::string_view path;    // "/v2/models/m"; "*" for OPTIONS *
+  std::string_view query;   // without '?', empty if none
+  std::string_view authority;  // Host (or :authority)
+  bool expect_continue = false;
+  bool has_body() const { return chunked || (content_length && *content_length > 0); }
+  bool is_grpc() const;  // content-type begins with application/grpc
+};
+
+struct ReplyHead : HeadBase {
+  int status = 0;
+};
+
+struct ParseError {
+  int status = 400;           // what to answer: 400, 431, 501 (unknown coding), 505
+  std::string_view message;   // static text that names what is wrong
+};
+
+// Parses the head at the start of `data`. kComplete: head.block.size() bytes belong to it.
+ParseState parse_request_head(std::string_view data, RequestHead& head, ParseError& error);
+ParseState parse_reply_head(std::string_view data, ReplyHead& head, ParseError& error);
+
+// Appends the head without its hop-by-hop fields; `extra` ("name: value\r\n" lines) goes before the empty line.
+void append_forwardable(std::string& out, const HeadBase& head, std::string_view extra);
+
+// Lower-cases ASCII; compares without regard to case (b in lower case).
+bool iequals(std::string_view a, std::string_view b_lower);
+// Percent-decodes a path segment; nullopt for a broken escape or a NUL.
+std::optional<std::string> percent_decode(std::string_view s);
+std::string_view status_text(int status);  // "Not Found"
+
+// Builds "HTTP/1.1 200 OK\r\nname: value\r\n...\r\n\r\n". Values must hold no CR, LF or NUL (CHECK).
+class HeadWriter {
+ public:
+  static HeadWriter reply(int status);
+  static HeadWriter request(std::string_view method, std::string_view target);
+  HeadWriter& field(std::string_view name, std::string_view value);
+  HeadWriter& field(std::string_view name, uint64_t value);
+  std::string finish() &&;
+
+ private:
+  std::string text_;
+};
+
+}  // namespace colony::http

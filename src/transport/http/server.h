@@ -1,0 +1,39 @@
+// A listening server: accepts on one endpoint and tells HTTP/1.1, HTTP/2 (prior knowledge) and, where allowed, the frame
+// link apart by the first bytes; every request goes to one Service as an Exchange. Lives on its loop.
+#pragma once
+
+#include <memory>
+
+#include "async/loop.h"
+#include "transport/http/exchange.h"
+
+namespace colony::http {
+
+struct ServerOptions {
+  bool accept_frames = false;            // the replica's socket
+  bool reuse_port = false;
+  size_t max_connections = 20000;        // LIMIT: further ones are closed at once and counted
+  Duration idle_timeout = 75s;           // keep-alive without a request
+  Duration head_timeout = 10s;           // from the first byte of a head to its end
+  size_t body_window = 256 * 1024;       // request bytes accepted ahead of consumed()
+  size_t max_streams = 256;              // HTTP/2 concurrent streams per connection
+};
+
+struct ServerStats {
+  uint64_t accepted = 0, refused = 0, requests = 0, bad_requests = 0;
+  size_t open_connections = 0, open_requests = 0;
+};
+
+class Server {
+ public:
+  static Result<std::unique_ptr<Server>> listen(async::Loop& loop, const async::Endpoint& at, Service& service,
+                                                ServerOptions options = {});
+  virtual ~Server() = default;  // closes everything at once
+  virtual async::Endpoint endpoint() const = 0;
+  // Stops accepting; idle connections end; busy ones answer what they have begun (GOAWAY, Connection: close).
+  virtual void drain() = 0;
+  virtual bool drained() const = 0;   // after drain(): no connection is left
+  virtual ServerStats stats() const = 0;
+};
+
+}  // namespace colony::http
