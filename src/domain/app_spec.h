@@ -1,0 +1,75 @@
+// What a person asks for: applications and their deployments, as plain values. Keys of the YAML and JSON form are the
+// members' names (Ray Serve's where the idea is the same). Parsing, checking and printing: domain/spec_parse.h.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace colony {
+
+// Of `ray_actor_options`. Fractions are allowed; memory in bytes.
+struct Resources {
+  double num_cpus = 1;
+  double num_gpus = 0;
+  uint64_t memory = 0;  // 0: no limit is set
+  std::map<std::string, double> resources;
+  bool operator==(const Resources&) const = default;
+};
+
+// One ONNX (later: any) model.
+struct ModelSpec {
+  std::string name;     // OIP name; empty for `model:` (then APP or APP.DEPLOYMENT), set in `models:`
+  std::string path;     // file; relative paths are made absolute against the spec file's folder by the CLI
+  std::string version = "1";
+  int intra_op = 1;     // threads of one inference
+  std::vector<std::string> providers = {"cpu"};
+  std::string graph_level = "all";  // disabled | basic | extended | all
+  bool warmup = true;               // one request with zeros (dynamic axes 1) before READY
+  std::string library;              // path of libonnxruntime; empty: found as docs/runtimes.md says
+  bool operator==(const ModelSpec&) const = default;
+};
+
+struct DeploymentSpec {
+  std::string name;
+  std::string runtime;                 // "echo" | "onnx"
+  std::optional<ModelSpec> model;
+  std::vector<ModelSpec> models;
+  std::string transform;               // registered pair of functions, e.g. "filetype"; empty: none
+  int num_replicas = 1;
+  int max_ongoing_requests = 5;        // per replica
+  int max_queued_requests = -1;        // per deployment in a proxy; -1: 1000 (LIMIT)
+  double request_timeout_s = 60;
+  std::string user_config;             // JSON text, "" when absent
+  double health_check_period_s = 10;
+  double health_check_timeout_s = 30;
+  double graceful_shutdown_wait_loop_s = 2;
+  double graceful_shutdown_timeout_s = 20;
+  double rolling_update_percentage = 0.2;
+  Resources ray_actor_options;
+  int max_replicas_per_node = 0;       // 0: no bound
+  bool operator==(const DeploymentSpec&) const = default;
+};
+
+struct AppSpec {
+  std::string name;
+  std::string route_prefix;   // "/name" by default; "" when `route_prefix: null` (no raw HTTP)
+  std::string import_path;    // "" or "colony.builtin:echo"
+  std::vector<DeploymentSpec> deployments;
+  bool operator==(const AppSpec&) const = default;
+
+  const DeploymentSpec& ingress() const;  // the one that import_path binds, else the first; CHECK: there is one
+  const DeploymentSpec* find(std::string_view deployment) const;
+  // OIP names under which this deployment answers: its `models:`, or APP for the ingress, APP.DEPLOYMENT for others.
+  std::vector<std::string> model_names(const DeploymentSpec& d) const;
+};
+
+// Stable hash (hex) of everything that needs a new process when it changes: all but num_replicas, user_config, model(s),
+// request_timeout_s, max_queued_requests, health_check_*, graceful_shutdown_*, rolling_update_percentage.
+std::string process_hash(const DeploymentSpec& d);
+// Stable hash (hex) of the whole spec.
+std::string spec_hash(const AppSpec& a);
+
+}  // namespace colony

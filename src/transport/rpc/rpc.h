@@ -1,0 +1,41 @@
+// Calls between the roles: unary POST /package.Service/Method with a serialized protobuf message as body, as the Connect
+// protocol frames it (https://connectrpc.com/docs/protocol: content-type application/proto; an error is a JSON body
+// {"code","message"} with an HTTP status), and server streams as length-prefixed messages. Bytes here; the protobuf types
+// stay in each room's wire.cc. For control traffic only.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "async/loop.h"
+#include "transport/http/client.h"
+#include "transport/http/unary.h"
+
+namespace colony::rpc {
+
+using Method = std::function<async::Task<Result<std::string>>(std::string request)>;
+// Mounts POST /SERVICE/METHOD on a router; the Error of a failed call travels whole (code, message, reason).
+void mount(http::Router& router, std::string_view service, std::string_view method, Method fn);
+
+// `send` waits while the peer does not read; false when it has gone.
+using SendFn = std::function<async::Task<bool>(std::string message)>;
+using StreamMethod = std::function<async::Task<void>(std::string request, SendFn send)>;
+void mount_stream(http::Router& router, std::string_view service, std::string_view method, StreamMethod fn);
+
+class Client {
+ public:
+  Client(async::Loop& loop, async::Endpoint to);
+  async::Task<Result<std::string>> call(std::string_view service, std::string_view method, std::string request, Deadline deadline);
+  // Until the stream ends or breaks; `on_message` returns false to stop. The server sends a keep-alive (empty message,
+  // not shown) every 2 s; a silence of 10 s breaks the stream.
+  async::Task<Result<void>> stream(std::string_view service, std::string_view method, std::string request,
+                                   std::function<bool(std::string_view)> on_message);
+  const async::Endpoint& endpoint() const { return to_; }
+
+ private:
+  async::Endpoint to_;
+  http::Client http_;
+};
+
+}  // namespace colony::rpc
