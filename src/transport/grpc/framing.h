@@ -1,0 +1,48 @@
+// gRPC's length-prefixed messages (github.com/grpc/grpc, doc/PROTOCOL-HTTP2.md): one byte "compressed", four bytes of
+// big-endian length, the message. The decoder is incremental and bounded. Only the identity encoding is spoken: a
+// compressed message is answered UNIMPLEMENTED. Pure; knows neither HTTP nor protobuf.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+
+namespace colony::grpc {
+
+inline constexpr size_t kPrefixBytes = 5;
+
+void append_prefix(std::string& out, size_t message_bytes);
+void append_message(std::string& out, std::string_view message);
+
+// Use: feed(), then next() until it is not kMessage. A message that lies whole in the fed bytes is shown in place.
+class MessageDecoder {
+ public:
+  explicit MessageDecoder(size_t max_message_bytes) : max_(max_message_bytes) {}
+
+  // `data` must stay valid until next() has said kNeedMore or keep() was called.
+  void feed(std::string_view data);
+  enum class State : uint8_t { kMessage, kNeedMore, kBad };
+  // kMessage: `message` is valid until the next call into the decoder. kBad: see error(); the decoder stays bad.
+  State next(std::string_view& message);
+  // Copies what was fed and not yet taken, for a caller that stops asking before kNeedMore.
+  void keep();
+
+  const Error& error() const { return error_; }
+  size_t buffered() const { return buffer_.size() - taken_; }
+  bool at_boundary() const { return buffered() == 0 && rest_.empty(); }  // no part of a message is waiting
+
+ private:
+  State fail_with(Error error);
+
+  size_t max_;
+  std::string buffer_;     // the start of a message whose end has not come
+  size_t taken_ = 0;       // bytes of buffer_ that were shown
+  std::string_view rest_;  // fed, not looked at
+  bool bad_ = false;
+  Error error_;
+};
+
+}  // namespace colony::grpc

@@ -1,0 +1,129 @@
+// gRPC methods on top of http::Exchange, whatever carries it (HTTP/2 from a client, a frame link from the proxy): the
+// replica's inference service and the proxy's built-in ones. Unary methods are functions that may finish later;
+// streaming methods are objects. Messages are bytes here: protobuf stays with the methods.
+// Not here: forwarding. The proxy passes foreign calls on without looking into them.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/result.h"
+#include "transport/http/exchange.h"
+
+namespace colony::grpc {
+
+// One call, as its method sees it. Lives on the connection's loop.
+class Call {
+ public:
+  virtual std::string_view method() const = 0;  // "/package.Service/Method"
+  // First value of a request header (given in lower case); binary ("-bin") values as they came, in base64.
+  virtual std::optional<std::string_view> metadata(std::string_view lower_name) const = 0;
+  virtual Deadline deadline() const = 0;  // grpc-timeout or the carrier's, the sooner; never() when there is none
+  virtual std::string_view peer() const = 0;
+  virtual async::Loop& loop() = 0;
+  // The client has gone or the deadline has passed: nobody will see the outcome.
+  virtual bool cancelled() const = 0;
+  // Sent before the first message / with the status. Names in lower case; no CR or LF in values (CHECK).
+  virtual void add_header(std::string_view name, std::string_view value) = 0;
+  virtual void add_trailer(std::string_view name, std::string_view value) = 0;
+
+ protected:
+  ~Call() = default;
+};
+
+// Stays valid until finish() was called (exactly once, now or later, even after cancellation, when it has no effect but
+// to let go) or its Dispatcher is destroyed.
+class UnaryCall : public Call {
+ public:
+  virtual void finish(std::string_view reply_message) = 0;
+  virtual void finish(const Error& error) = 0;
+  // `fn` runs at most once, when the call is cancelled before finish(). finish() must still be called.
+  virtual void on_cancel(std::function<void()> fn) = 0;
+
+ protected:
+  ~UnaryCall() = default;
+};
+// `request_message` is valid during the call only.
+using UnaryFn = std::function<void(std::string_view request_message, UnaryCall& call)>;
+
+// One streaming call's other side. Valid as long as the StreamHandler that was made for it lives.
+class StreamCall : public Call {
+ public:
+  virtual void send(std::string_view message) = 0;
+  // Bytes that may be sent before StreamHandler::on_writable must be awaited; more is buffered, so respect it.
+  virtual int64_t writable() const = 0;
+  // No on_message until resume(): the client's window closes. For a method that has enough in hand.
+  virtual void pause() = 0;
+  virtual void resume() = 0;
+  virtual void finish() = 0;  // OK
+  virtual void finish(const Error& error) = 0;
+
+ protected:
+  ~StreamCall() = default;
+};
+
+// Destroyed when the call is over (finish() and its bytes handed over, client gone, deadline passed), never inside one
+// of its own functions: what it has going elsewhere must not outlive it.
+class StreamHandler {
+ public:
+  virtual ~StreamHandler() = default;
+  virtual void on_message(std::string_view message) = 0;  // valid during the call
+  virtual void on_half_close() = 0;                       // the client sends no more
+  virtual void on_writable() {}
+  virtual void on_cancel() {}  // the client has gone or the deadline has passed; destruction follows
+};
+using StreamFactory = std::function<std::unique_ptr<StreamHandler>(StreamCall& call)>;
+
+struct DispatcherOptions {
+  size_t max_message = 64 * 1024 * 1024;     // LIMIT: a larger request message is RESOURCE_EXHAUSTED
+  size_t max_buffered = 1024 * 1024 * 1024;  // LIMIT: over all calls, messages whose end has not come; same answer
+};
+
+struct DispatcherStats {
+  uint64_t calls = 0, failed = 0, cancelled = 0, refused = 0;
+  size_t open_calls = 0, buffered_bytes = 0;
+};
+
+// Methods by path. Owned by the role; outlives the servers that use it. Everything runs on the loops of the exchanges,
+// which must be one and the same loop.
+// On failure: an unknown method is UNIMPLEMENTED; a content type that is not gRPC's is HTTP 415; broken framing or a
+// compressed message ends its call only.
+class Dispatcher : public http::Service {
+ public:
+  using Options = DispatcherOptions;
+  using Stats = DispatcherStats;
+  explicit Dispatcher(Options options = {});
+  ~Dispatcher();
+  Dispatcher(const Dispatcher&) = delete;
+  Dispatcher& operator=(const Dispatcher&) = delete;
+
+  // `path`: "/package.Service/Method". A path twice is a CHECK.
+  void unary(std::string path, UnaryFn fn);
+  void streaming(std::string path, StreamFactory factory);
+  bool has(std::string_view path) const;
+  std::vector<std::string> services() const;  // "package.Service", sorted, once each
+
+  http::ExchangeHandler* on_request(http::Exchange& exchange, const http::RequestHead& head) override;
+  const Stats& stats() const { return stats_; }
+
+ private:
+  friend class CallState;
+  struct Method {
+    UnaryFn unary;
+    StreamFactory stream;
+  };
+  struct Hash : std::hash<std::string_view> {
+    using is_transparent = void;
+  };
+  Options options_;
+  Stats stats_;
+  std::unordered_map<std::string, Method, Hash, std::equal_to<>> methods_;
+  class CallState* calls_ = nullptr;  // every call that is not over, an intrusive list
+};
+
+}  // namespace colony::grpc
