@@ -26,7 +26,8 @@ class Discovery {
   virtual async::Task<Result<void>> publish(AppRecord record) = 0;
   virtual async::Task<Result<void>> withdraw(std::string app, uint64_t epoch) = 0;
 
-  virtual async::Task<Result<void>> register_proxy(ProxyRecord record, Duration lease) = 0;  // also renews, with the new load
+  virtual async::Task<Result<void>> register_proxy(ProxyRecord record,
+                                                   Duration lease) = 0;  // also renews, with the new load
   virtual async::Task<Result<void>> unregister_proxy(std::string id) = 0;
   virtual async::Task<Result<void>> acknowledge(std::string proxy, uint64_t revision) = 0;
 

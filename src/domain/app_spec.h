@@ -21,10 +21,10 @@ struct Resources {
 
 // One ONNX (later: any) model.
 struct ModelSpec {
-  std::string name;     // OIP name; empty for `model:` (then APP or APP.DEPLOYMENT), set in `models:`
-  std::string path;     // file; relative paths are made absolute against the spec file's folder by the CLI
+  std::string name;  // OIP name; empty for `model:` (then APP or APP.DEPLOYMENT), set in `models:`
+  std::string path;  // file; relative paths are made absolute against the spec file's folder by the CLI
   std::string version = "1";
-  int intra_op = 1;     // threads of one inference
+  int intra_op = 1;  // threads of one inference
   std::vector<std::string> providers = {"cpu"};
   std::string graph_level = "all";  // disabled | basic | extended | all
   bool warmup = true;               // one request with zeros (dynamic axes 1) before READY
@@ -34,29 +34,29 @@ struct ModelSpec {
 
 struct DeploymentSpec {
   std::string name;
-  std::string runtime;                 // "echo" | "onnx"
+  std::string runtime;  // "echo" | "onnx"
   std::optional<ModelSpec> model;
   std::vector<ModelSpec> models;
-  std::string transform;               // registered pair of functions, e.g. "filetype"; empty: none
+  std::string transform;  // registered pair of functions, e.g. "filetype"; empty: none
   int num_replicas = 1;
-  int max_ongoing_requests = 5;        // per replica
-  int max_queued_requests = -1;        // per deployment in a proxy; -1: 1000 (LIMIT)
+  int max_ongoing_requests = 5;  // per replica
+  int max_queued_requests = -1;  // per deployment in a proxy; -1: 1000 (LIMIT)
   double request_timeout_s = 60;
-  std::string user_config;             // JSON text, "" when absent
+  std::string user_config;  // JSON text, "" when absent
   double health_check_period_s = 10;
   double health_check_timeout_s = 30;
   double graceful_shutdown_wait_loop_s = 2;
   double graceful_shutdown_timeout_s = 20;
   double rolling_update_percentage = 0.2;
   Resources ray_actor_options;
-  int max_replicas_per_node = 0;       // 0: no bound
+  int max_replicas_per_node = 0;  // 0: no bound
   bool operator==(const DeploymentSpec&) const = default;
 };
 
 struct AppSpec {
   std::string name;
-  std::string route_prefix;   // "/name" by default; "" when `route_prefix: null` (no raw HTTP)
-  std::string import_path;    // "" or "colony.builtin:echo"
+  std::string route_prefix;  // "/name" by default; "" when `route_prefix: null` (no raw HTTP)
+  std::string import_path;   // "" or "colony.builtin:echo"
   std::vector<DeploymentSpec> deployments;
   bool operator==(const AppSpec&) const = default;
 

@@ -21,23 +21,23 @@ struct PhaseTime {
 };
 
 struct ReplicaStatus {
-  std::string id;            // "APP.DEPLOYMENT.x1y2z3"
+  std::string id;  // "APP.DEPLOYMENT.x1y2z3"
   ReplicaState state = ReplicaState::kPending;
-  std::string reason;        // why PENDING or FAILED
-  int64_t pid = 0;           // 0: no process
+  std::string reason;  // why PENDING or FAILED
+  int64_t pid = 0;     // 0: no process
   std::string node;
-  int restarts = 0;          // incarnation - 1
-  WallTime since{};          // of this state
+  int restarts = 0;  // incarnation - 1
+  WallTime since{};  // of this state
   std::vector<PhaseTime> phases;
-  std::string last_error;    // of the last death or failed load
+  std::string last_error;                   // of the last death or failed load
   std::vector<std::string> last_log_lines;  // at most 10, when FAILED
-  std::string address;       // "unix:/..."
-  uint64_t revision = 0;     // of the spec that it serves
+  std::string address;                      // "unix:/..."
+  uint64_t revision = 0;                    // of the spec that it serves
 };
 
 struct DeploymentStatus {
   std::string name;
-  std::string status;        // UPDATING | HEALTHY | UNHEALTHY | UPSCALING | DOWNSCALING (Ray's words)
+  std::string status;  // UPDATING | HEALTHY | UNHEALTHY | UPSCALING | DOWNSCALING (Ray's words)
   std::string message;
   int target_replicas = 0;
   std::vector<ReplicaStatus> replicas;
@@ -45,9 +45,9 @@ struct DeploymentStatus {
 
 struct AppStatus {
   std::string name;
-  std::string status;        // NOT_STARTED | DEPLOYING | RUNNING | DEPLOY_FAILED | DELETING | UNHEALTHY (Ray's words)
+  std::string status;  // NOT_STARTED | DEPLOYING | RUNNING | DEPLOY_FAILED | DELETING | UNHEALTHY (Ray's words)
   std::string message;
-  uint64_t revision = 0;     // of the spec that was last accepted
+  uint64_t revision = 0;  // of the spec that was last accepted
   uint64_t epoch = 0;
   WallTime last_deployed{};
   std::string route_prefix;

@@ -12,11 +12,11 @@ namespace colony {
 
 struct ReplicaRecord {
   std::string id;
-  uint64_t incarnation = 1;   // counts restarts in place: a new one means a new connection
-  std::string address;        // "unix:/..." the replica's socket
+  uint64_t incarnation = 1;  // counts restarts in place: a new one means a new connection
+  std::string address;       // "unix:/..." the replica's socket
   std::string node;
   std::string zone;
-  bool draining = false;      // no new requests; those that run finish
+  bool draining = false;  // no new requests; those that run finish
   bool operator==(const ReplicaRecord&) const = default;
 };
 
@@ -24,8 +24,8 @@ struct DeploymentRecord {
   std::string name;
   std::string runtime;
   std::string transform;
-  std::vector<std::string> models;   // OIP names
-  std::string route_prefix;          // of the ingress deployment; "" for others
+  std::vector<std::string> models;  // OIP names
+  std::string route_prefix;         // of the ingress deployment; "" for others
   int max_ongoing_requests = 5;
   int max_queued_requests = -1;
   Duration request_timeout = 60s;
@@ -35,18 +35,18 @@ struct DeploymentRecord {
 
 struct AppRecord {
   std::string app;
-  uint64_t epoch = 0;     // of the master; a lower one is refused
-  uint64_t version = 0;   // counts publications within an epoch
+  uint64_t epoch = 0;                         // of the master; a lower one is refused
+  uint64_t version = 0;                       // counts publications within an epoch
   std::vector<DeploymentRecord> deployments;  // the ingress first
   bool operator==(const AppRecord&) const = default;
 };
 
 struct ProxyRecord {
   std::string id;
-  std::string address;     // "127.0.0.1:8000"
+  std::string address;  // "127.0.0.1:8000"
   std::string node;
   std::string zone;
-  uint64_t ongoing = 0;    // load
+  uint64_t ongoing = 0;  // load
   std::vector<std::string> protocols = {"http/1.1", "h2c", "grpc"};
   bool operator==(const ProxyRecord&) const = default;
 };
@@ -57,7 +57,7 @@ struct TableUpdate {
   // has just restarted and its publishers have not all come back): absent means unknown, so keep what you have.
   bool full = false;
   bool complete = true;
-  std::vector<AppRecord> apps;             // new or changed
+  std::vector<AppRecord> apps;  // new or changed
   std::vector<std::string> removed_apps;
   std::vector<ProxyRecord> proxies;
   std::vector<std::string> removed_proxies;

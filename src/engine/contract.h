@@ -19,21 +19,21 @@
 namespace colony::engine {
 
 struct Fence {
-  std::string owner;   // app name, or "colony" for the roles of the house
+  std::string owner;  // app name, or "colony" for the roles of the house
   uint64_t epoch = 0;
 };
 
 struct Placement {
-  std::string node;          // a node id, or empty: anywhere
-  bool spread = true;        // else pack
-  int max_per_node = 0;      // of the same deployment; 0: no bound
+  std::string node;      // a node id, or empty: anywhere
+  bool spread = true;    // else pack
+  int max_per_node = 0;  // of the same deployment; 0: no bound
 };
 
 struct ActorSpec {
-  std::string id;            // unique, chosen by the caller: "filetype.classifier.k3m9x2"; [a-z0-9._-], <= 120 bytes
-  std::string role;          // replica | proxy | keeper | master-host | discovery
+  std::string id;    // unique, chosen by the caller: "filetype.classifier.k3m9x2"; [a-z0-9._-], <= 120 bytes
+  std::string role;  // replica | proxy | keeper | master-host | discovery
   std::string app, deployment;
-  std::string payload;       // JSON that the role's process reads at start (for a replica: spec and revision)
+  std::string payload;  // JSON that the role's process reads at start (for a replica: spec and revision)
   std::map<std::string, std::string> env;     // added to the clean environment
   std::map<std::string, std::string> labels;  // returned by list(): revision, process_hash, ...
   Resources resources;
@@ -50,16 +50,16 @@ enum class ActorState : uint8_t { kReserved, kStarting, kRunning, kBackoff, kSto
 // kBackoff: it died and waits for its next incarnation.
 
 struct ActorStatus {
-  ActorSpec spec;            // payload left out
+  ActorSpec spec;  // payload left out
   ActorState state = ActorState::kReserved;
   std::string node;
   int64_t pid = 0;
   uint64_t incarnation = 0;  // 1 for the first process
   std::string address;       // "unix:/..." of the actor's socket
   WallTime since{};
-  std::string last_exit;     // "killed by signal 9 (SIGKILL)"; empty: never died
+  std::string last_exit;                    // "killed by signal 9 (SIGKILL)"; empty: never died
   std::vector<std::string> last_log_lines;  // of the last death, at most 10
-  double next_start_s = 0;   // kBackoff: seconds until the next try
+  double next_start_s = 0;                  // kBackoff: seconds until the next try
 };
 
 struct NodeStatus {
@@ -71,7 +71,7 @@ struct NodeStatus {
 
 struct Event {
   enum class Kind : uint8_t { kChanged, kGone, kResync } kind;  // kResync: events may have been lost, call list()
-  ActorStatus actor;         // kChanged, kGone
+  ActorStatus actor;                                            // kChanged, kGone
 };
 
 class Subscription {

@@ -18,8 +18,8 @@ namespace colony::master {
 struct Assignment {
   AppSpec spec;
   uint64_t revision = 0;
-  uint64_t epoch = 0;         // of (app, cluster), counted by the keeper's store; higher replaces lower
-  bool remove = false;        // drain and stop everything of this app, then forget it
+  uint64_t epoch = 0;   // of (app, cluster), counted by the keeper's store; higher replaces lower
+  bool remove = false;  // drain and stop everything of this app, then forget it
 };
 
 class Subscription {

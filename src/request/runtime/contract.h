@@ -18,10 +18,25 @@
 namespace colony::runtime {
 
 // OIP datatypes (https://github.com/kserve/open-inference-protocol), BF16 as Triton has it.
-enum class DataType : uint8_t { kBool, kUint8, kUint16, kUint32, kUint64, kInt8, kInt16, kInt32, kInt64, kFp16, kBf16, kFp32, kFp64, kBytes };
-std::string_view to_string(DataType t);                    // "FP32"
+enum class DataType : uint8_t {
+  kBool,
+  kUint8,
+  kUint16,
+  kUint32,
+  kUint64,
+  kInt8,
+  kInt16,
+  kInt32,
+  kInt64,
+  kFp16,
+  kBf16,
+  kFp32,
+  kFp64,
+  kBytes
+};
+std::string_view to_string(DataType t);  // "FP32"
 std::optional<DataType> parse_data_type(std::string_view s);
-size_t element_size(DataType t);                           // bytes; 0 for kBytes
+size_t element_size(DataType t);  // bytes; 0 for kBytes
 
 // Row-major. kBytes: each element is a 4-byte little-endian length and its bytes. `data` may point into memory that
 // `owner` keeps alive, or that the caller keeps alive during the call.
@@ -43,10 +58,10 @@ struct TensorInfo {
 };
 
 struct ModelInfo {
-  std::string name, version = "1", platform;   // platform: "onnxruntime_onnx", "colony_echo"
+  std::string name, version = "1", platform;  // platform: "onnxruntime_onnx", "colony_echo"
   std::vector<TensorInfo> inputs, outputs;
-  uint64_t bytes = 0;                          // resident size, measured around the load; 0: not known
-  bool any_tensor = false;                     // echo: takes whatever comes
+  uint64_t bytes = 0;       // resident size, measured around the load; 0: not known
+  bool any_tensor = false;  // echo: takes whatever comes
 };
 
 // Set from the loop when the client has gone or the deadline has passed; a runtime polls it or registers nothing.
@@ -57,7 +72,7 @@ struct CancelFlag {
 struct InferRequest {
   std::string model, version, id;
   std::vector<Tensor> inputs;
-  std::vector<std::string> outputs;   // wanted; empty: all
+  std::vector<std::string> outputs;  // wanted; empty: all
   Deadline deadline = Deadline::never();
   std::shared_ptr<CancelFlag> cancel;
 };
@@ -82,7 +97,8 @@ class Runtime {
  public:
   virtual ~Runtime() = default;
   // pool. Loads beside whatever is loaded already; `name` is the OIP name it will answer to. user_config: JSON or "".
-  virtual Result<std::shared_ptr<Model>> load(const ModelSpec& spec, const std::string& name, const std::string& user_config) = 0;
+  virtual Result<std::shared_ptr<Model>> load(const ModelSpec& spec, const std::string& name,
+                                              const std::string& user_config) = 0;
 };
 
 // "echo" or "onnx"; kInvalidArgument for others, naming those that exist.

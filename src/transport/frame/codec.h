@@ -14,33 +14,33 @@ namespace colony::frame {
 
 inline constexpr std::string_view kMagic{"\0COLONY1", 8};
 inline constexpr uint32_t kVersion = 1;
-inline constexpr uint32_t kMaxFrame = 1 << 20;          // LIMIT: payload of one frame
-inline constexpr uint32_t kBodyChunk = 64 * 1024;       // larger bodies travel as frames of this size
-inline constexpr int64_t kStreamCredit = 256 * 1024;    // per stream and direction
+inline constexpr uint32_t kMaxFrame = 1 << 20;        // LIMIT: payload of one frame
+inline constexpr uint32_t kBodyChunk = 64 * 1024;     // larger bodies travel as frames of this size
+inline constexpr int64_t kStreamCredit = 256 * 1024;  // per stream and direction
 
 enum class Type : uint8_t {
-  kHello = 1,   // payload: u32 version, u32 features, u32 max streams
-  kRequest = 2, // payload: head block of head_len bytes, then body; aux2 = deadline in ms (0: none)
-  kReply = 3,   // payload: head block of head_len bytes, then body
-  kBody = 4,    // payload: body
-  kEnd = 5,     // payload: trailer lines, may be empty
-  kCredit = 6,  // head_len field = bytes granted to the receiver of this frame
-  kCancel = 7,  // the caller no longer wants the call, or the replica resets it (payload: reason text)
-  kPing = 8,    // payload 8 bytes, echoed in kPong
+  kHello = 1,    // payload: u32 version, u32 features, u32 max streams
+  kRequest = 2,  // payload: head block of head_len bytes, then body; aux2 = deadline in ms (0: none)
+  kReply = 3,    // payload: head block of head_len bytes, then body
+  kBody = 4,     // payload: body
+  kEnd = 5,      // payload: trailer lines, may be empty
+  kCredit = 6,   // head_len field = bytes granted to the receiver of this frame
+  kCancel = 7,   // the caller no longer wants the call, or the replica resets it (payload: reason text)
+  kPing = 8,     // payload 8 bytes, echoed in kPong
   kPong = 9,
-  kGoaway = 10, // stream = the highest call slot that was taken is unknown: calls that get no reply may be retried
+  kGoaway = 10,  // stream = the highest call slot that was taken is unknown: calls that get no reply may be retried
 };
 
 inline constexpr uint8_t kFlagEnd = 1;  // nothing follows in this direction
 
-struct Header {        // 20 bytes on the wire, in this order
-  uint32_t length;     // of the payload
-  uint32_t stream;     // chosen by the proxy, echoed; 0 for the connection
-  uint32_t head_len;   // see Type
-  uint32_t timeout_ms; // kRequest: milliseconds left, 0: no deadline
+struct Header {         // 20 bytes on the wire, in this order
+  uint32_t length;      // of the payload
+  uint32_t stream;      // chosen by the proxy, echoed; 0 for the connection
+  uint32_t head_len;    // see Type
+  uint32_t timeout_ms;  // kRequest: milliseconds left, 0: no deadline
   Type type;
   uint8_t flags;
-  uint16_t reserved;   // 0
+  uint16_t reserved;  // 0
 };
 static_assert(sizeof(Header) == 20);
 

@@ -34,24 +34,24 @@ class Link {
  public:
   virtual ~Link() = default;  // fails nothing: the owner must have ended its calls
   struct Events {
-    std::function<void()> on_ready;                  // hello exchanged: calls may start
-    std::function<void()> on_goaway;                 // no new calls; running ones finish
-    std::function<void(const Error&)> on_closed;     // after every call's on_failed; the Link may be destroyed in it
+    std::function<void()> on_ready;               // hello exchanged: calls may start
+    std::function<void()> on_goaway;              // no new calls; running ones finish
+    std::function<void(const Error&)> on_closed;  // after every call's on_failed; the Link may be destroyed in it
   };
   static std::unique_ptr<Link> connect(async::Loop& loop, async::Endpoint to, Deadline deadline, Events events);
 
   virtual bool ready() const = 0;  // connected, hello done, no goaway
   // Starts a call. `head` without hop-by-hop fields; `extra`: "name: value\r\n" lines that are added to it. `body`: the
   // part of the body that is here already; end: nothing follows. The deadline travels as milliseconds left.
-  virtual CallId call(const http::RequestHead& head, std::string_view extra, std::string_view body, bool end, Deadline deadline,
-                      CallHandler& handler) = 0;
+  virtual CallId call(const http::RequestHead& head, std::string_view extra, std::string_view body, bool end,
+                      Deadline deadline, CallHandler& handler) = 0;
   virtual int64_t writable(CallId id) const = 0;  // request body credit
   virtual void body(CallId id, std::string_view data, bool end) = 0;
   virtual void end(CallId id, std::string_view trailers) = 0;
   virtual void consumed(CallId id, size_t reply_bytes) = 0;  // gives credit back to the replica
   virtual void cancel(CallId id) = 0;                        // no callback follows
   virtual size_t outstanding() const = 0;
-  virtual size_t pending() const = 0;                        // bytes in the outbox
+  virtual size_t pending() const = 0;  // bytes in the outbox
 };
 
 }  // namespace colony::frame

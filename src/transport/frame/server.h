@@ -13,9 +13,9 @@ class ServerConnection {
  public:
   virtual ~ServerConnection() = default;
   // Takes over a stream whose first bytes are kMagic (not yet consumed). `on_closed` may destroy the connection.
-  static std::unique_ptr<ServerConnection> serve(std::unique_ptr<async::Stream> stream, async::Loop& loop, http::Service& service,
-                                                 std::function<void()> on_closed);
-  virtual void goaway() = 0;       // tells the proxy to start nothing new here
+  static std::unique_ptr<ServerConnection> serve(std::unique_ptr<async::Stream> stream, async::Loop& loop,
+                                                 http::Service& service, std::function<void()> on_closed);
+  virtual void goaway() = 0;  // tells the proxy to start nothing new here
   virtual size_t open_requests() const = 0;
 };
 

@@ -35,8 +35,8 @@ class Client {
   async::Task<Result<ClientReply>> fetch(async::Endpoint to, ClientRequest request, Deadline deadline);
   // The reply's body piece by piece; `on_chunk` returns false to stop. Returns the head (body empty) when the reply ends.
   // `idle`: longest silence between pieces. Errors as fetch.
-  async::Task<Result<ClientReply>> stream(async::Endpoint to, ClientRequest request, Deadline connect_deadline, Duration idle,
-                                          std::function<bool(std::string_view)> on_chunk);
+  async::Task<Result<ClientReply>> stream(async::Endpoint to, ClientRequest request, Deadline connect_deadline,
+                                          Duration idle, std::function<bool(std::string_view)> on_chunk);
 
  private:
   struct State;

@@ -52,7 +52,7 @@ class Exchange {
   virtual void consumed(size_t bytes) = 0;
 
   virtual Carrier carrier() const = 0;
-  virtual Deadline deadline() const = 0;        // from the carrier (the frame link's head); never() when it has none
+  virtual Deadline deadline() const = 0;  // from the carrier (the frame link's head); never() when it has none
   virtual std::string_view peer() const = 0;
   virtual async::Loop& loop() = 0;
 
@@ -69,7 +69,8 @@ class Service {
 };
 
 // Answers with a whole reply; adds content-length. `extra`: further "name: value\r\n" lines.
-void reply_with(Exchange& exchange, int status, std::string_view content_type, std::string_view body, std::string_view extra = {});
+void reply_with(Exchange& exchange, int status, std::string_view content_type, std::string_view body,
+                std::string_view extra = {});
 // The one shape of our errors: {"error":"message","code":"NOT_FOUND","reason":"..."}; for a gRPC request a trailers-only
 // reply with grpc-status and grpc-message. 429 and 503 carry Retry-After.
 void reply_error(Exchange& exchange, bool grpc, const Error& error, std::string_view extra = {});

@@ -12,24 +12,25 @@
 
 namespace colony::http {
 
-inline constexpr size_t kMaxFields = 100;          // LIMIT: more is 431
-inline constexpr size_t kMaxHeadBytes = 64 * 1024; // LIMIT: more is 431
+inline constexpr size_t kMaxFields = 100;           // LIMIT: more is 431
+inline constexpr size_t kMaxHeadBytes = 64 * 1024;  // LIMIT: more is 431
 
 struct Field {
   std::string_view name;   // as it came
   std::string_view value;  // without surrounding white space
-  bool hop_by_hop;         // Connection and what it names, Keep-Alive, Proxy-Connection, TE (but "trailers"), Transfer-Encoding, Upgrade
-  std::string_view line;   // the whole line with CRLF
+  bool
+      hop_by_hop;  // Connection and what it names, Keep-Alive, Proxy-Connection, TE (but "trailers"), Transfer-Encoding, Upgrade
+  std::string_view line;  // the whole line with CRLF
 };
 
 enum class ParseState : uint8_t { kComplete, kNeedMore, kBad };
 
 struct HeadBase {
-  std::string_view block;      // start line, fields, empty line: all of the head as it came
-  std::string_view start_line; // with CRLF
-  bool chunked = false;        // Transfer-Encoding: chunked (the only coding that is accepted)
-  bool close = false;          // Connection: close, or HTTP/1.0 without keep-alive
-  bool upgrade = false;        // Connection: upgrade with an Upgrade field
+  std::string_view block;       // start line, fields, empty line: all of the head as it came
+  std::string_view start_line;  // with CRLF
+  bool chunked = false;         // Transfer-Encoding: chunked (the only coding that is accepted)
+  bool close = false;           // Connection: close, or HTTP/1.0 without keep-alive
+  bool upgrade = false;         // Connection: upgrade with an Upgrade field
   bool http10 = false;
   std::optional<uint64_t> content_length;
   uint32_t count = 0;
@@ -44,9 +45,9 @@ struct HeadBase {
 
 struct RequestHead : HeadBase {
   std::string_view method;
-  std::string_view target;  // as it came; absolute-form is split: authority and path below
-  std::string_view path;    // "/v2/models/m"; "*" for OPTIONS *
-  std::string_view query;   // without '?', empty if none
+  std::string_view target;     // as it came; absolute-form is split: authority and path below
+  std::string_view path;       // "/v2/models/m"; "*" for OPTIONS *
+  std::string_view query;      // without '?', empty if none
   std::string_view authority;  // Host (or :authority)
   bool expect_continue = false;
   bool has_body() const { return chunked || (content_length && *content_length > 0); }
@@ -58,8 +59,8 @@ struct ReplyHead : HeadBase {
 };
 
 struct ParseError {
-  int status = 400;           // what to answer: 400, 431, 501 (unknown coding), 505
-  std::string_view message;   // static text that names what is wrong
+  int status = 400;          // what to answer: 400, 431, 501 (unknown coding), 505
+  std::string_view message;  // static text that names what is wrong
 };
 
 // Parses the head at the start of `data`. kComplete: head.block.size() bytes belong to it.

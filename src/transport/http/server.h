@@ -10,13 +10,13 @@
 namespace colony::http {
 
 struct ServerOptions {
-  bool accept_frames = false;            // the replica's socket
+  bool accept_frames = false;  // the replica's socket
   bool reuse_port = false;
-  size_t max_connections = 20000;        // LIMIT: further ones are closed at once and counted
-  Duration idle_timeout = 75s;           // keep-alive without a request
-  Duration head_timeout = 10s;           // from the first byte of a head to its end
-  size_t body_window = 256 * 1024;       // request bytes accepted ahead of consumed()
-  size_t max_streams = 256;              // HTTP/2 concurrent streams per connection
+  size_t max_connections = 20000;   // LIMIT: further ones are closed at once and counted
+  Duration idle_timeout = 75s;      // keep-alive without a request
+  Duration head_timeout = 10s;      // from the first byte of a head to its end
+  size_t body_window = 256 * 1024;  // request bytes accepted ahead of consumed()
+  size_t max_streams = 256;         // HTTP/2 concurrent streams per connection
 };
 
 struct ServerStats {
@@ -32,7 +32,7 @@ class Server {
   virtual async::Endpoint endpoint() const = 0;
   // Stops accepting; idle connections end; busy ones answer what they have begun (GOAWAY, Connection: close).
   virtual void drain() = 0;
-  virtual bool drained() const = 0;   // after drain(): no connection is left
+  virtual bool drained() const = 0;  // after drain(): no connection is left
   virtual ServerStats stats() const = 0;
 };
 

@@ -26,7 +26,8 @@ void mount_stream(http::Router& router, std::string_view service, std::string_vi
 class Client {
  public:
   Client(async::Loop& loop, async::Endpoint to);
-  async::Task<Result<std::string>> call(std::string_view service, std::string_view method, std::string request, Deadline deadline);
+  async::Task<Result<std::string>> call(std::string_view service, std::string_view method, std::string request,
+                                        Deadline deadline);
   // Until the stream ends or breaks; `on_message` returns false to stop. The server sends a keep-alive (empty message,
   // not shown) every 2 s; a silence of 10 s breaks the stream.
   async::Task<Result<void>> stream(std::string_view service, std::string_view method, std::string request,

@@ -1,0 +1,7 @@
+# The checks that need no compiler are tests like any other, and so is the proof that they find what they are for.
+foreach(check includes words)
+  add_test(NAME lint.${check} COMMAND "${CMAKE_SOURCE_DIR}/tools/lint/${check}.py" WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}")
+  set_tests_properties(lint.${check} PROPERTIES LABELS lint TIMEOUT 20)
+endforeach()
+add_test(NAME lint.self COMMAND "${CMAKE_SOURCE_DIR}/tools/lint/lint_test.py")
+set_tests_properties(lint.self PROPERTIES LABELS lint TIMEOUT 30)
