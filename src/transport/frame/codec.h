@@ -12,7 +12,7 @@
 
 namespace colony::frame {
 
-inline constexpr std::string_view kMagic{"\0COLONY1", 8};
+inline constexpr std::string_view kMagic{"\0COLONY1", 8};  // its first byte begins no HTTP
 inline constexpr uint32_t kVersion = 1;
 inline constexpr uint32_t kMaxFrame = 1 << 20;        // LIMIT: payload of one frame
 inline constexpr uint32_t kBodyChunk = 64 * 1024;     // larger bodies travel as frames of this size
@@ -28,7 +28,7 @@ enum class Type : uint8_t {
   kCancel = 7,   // the caller no longer wants the call, or the replica resets it (payload: reason text)
   kPing = 8,     // payload 8 bytes, echoed in kPong
   kPong = 9,
-  kGoaway = 10,  // stream = the highest call slot that was taken is unknown: calls that get no reply may be retried
+  kGoaway = 10,  // start no new call here; those that the replica has taken are still answered
 };
 
 inline constexpr uint8_t kFlagEnd = 1;  // nothing follows in this direction

@@ -3,7 +3,6 @@
 // carries it unchanged. So there is one parser, and a replica needs no other. Pure: no I/O, no allocation.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -18,9 +17,9 @@ inline constexpr size_t kMaxHeadBytes = 64 * 1024;  // LIMIT: more is 431
 struct Field {
   std::string_view name;   // as it came
   std::string_view value;  // without surrounding white space
-  bool
-      hop_by_hop;  // Connection and what it names, Keep-Alive, Proxy-Connection, TE (but "trailers"), Transfer-Encoding, Upgrade
-  std::string_view line;  // the whole line with CRLF
+  bool hop_by_hop;         // Connection and what it names, Keep-Alive, Proxy-Connection, TE (but "trailers"),
+                           // Transfer-Encoding, Upgrade
+  std::string_view line;   // the whole line with CRLF
 };
 
 enum class ParseState : uint8_t { kComplete, kNeedMore, kBad };
@@ -34,9 +33,14 @@ struct HeadBase {
   bool http10 = false;
   std::optional<uint64_t> content_length;
   uint32_t count = 0;
-  std::array<Field, kMaxFields> storage;
+  // WHY a union: 5 KB that the parser fills as far as it needs; clearing them would cost more than a usual parse. So a
+  // head may live on the stack of whoever parses.
+  union Storage {
+    Storage() {}  // NOLINT: deliberately uninitialised
+    Field field[kMaxFields];
+  } storage;
 
-  std::span<const Field> fields() const { return {storage.data(), count}; }
+  std::span<const Field> fields() const { return {&storage.field[0], count}; }
   // First field of that name (given in lower case), or nullopt.
   std::optional<std::string_view> find(std::string_view lower_name) const;
   bool has_hop_fields() const { return hop_fields > 0; }
@@ -56,14 +60,16 @@ struct RequestHead : HeadBase {
 
 struct ReplyHead : HeadBase {
   int status = 0;
+  bool bodiless() const { return status < 200 || status == 204 || status == 304; }  // whatever the fields say
 };
 
 struct ParseError {
-  int status = 400;          // what to answer: 400, 431, 501 (unknown coding), 505
+  int status = 400;          // what to answer: 400, 417 (unknown expectation), 431, 501 (unknown coding), 505
   std::string_view message;  // static text that names what is wrong
 };
 
-// Parses the head at the start of `data`. kComplete: head.block.size() bytes belong to it.
+// Parses the head at the start of `data`. kComplete: head.block.size() bytes belong to it. `head` may hold anything
+// before; unless kComplete is returned it holds nothing of use afterwards.
 ParseState parse_request_head(std::string_view data, RequestHead& head, ParseError& error);
 ParseState parse_reply_head(std::string_view data, ReplyHead& head, ParseError& error);
 
@@ -72,6 +78,9 @@ void append_forwardable(std::string& out, const HeadBase& head, std::string_view
 
 // Lower-cases ASCII; compares without regard to case (b in lower case).
 bool iequals(std::string_view a, std::string_view b_lower);
+// RFC 9110 grammar. A token is a method or a field's name; a value holds no control character but HTAB.
+bool is_token(std::string_view s);
+bool is_field_value(std::string_view s);
 // Percent-decodes a path segment; nullopt for a broken escape or a NUL.
 std::optional<std::string> percent_decode(std::string_view s);
 std::string_view status_text(int status);  // "Not Found"
@@ -83,7 +92,7 @@ class HeadWriter {
   static HeadWriter request(std::string_view method, std::string_view target);
   HeadWriter& field(std::string_view name, std::string_view value);
   HeadWriter& field(std::string_view name, uint64_t value);
-  std::string finish() &&;
+  std::string finish();  // the writer is spent
 
  private:
   std::string text_;

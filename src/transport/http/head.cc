@@ -1,0 +1,457 @@
+// The strict parser of HTTP/1.1 heads. Table driven, one pass, no allocation; a head that another parser could read in
+// a second way (two lengths, folded lines, bare CR or LF, space before the colon, two hosts) is refused, not repaired:
+// what the proxy forwards must mean the same to everybody behind it. Texts and writing are in head_text.cc.
+#include "transport/http/head.h"
+
+#include <array>
+#include <bit>
+#include <cstring>
+
+namespace colony::http {
+namespace {
+
+enum : uint8_t { kToken = 1, kValue = 2, kTarget = 4, kHost = 8 };
+
+constexpr std::array<uint8_t, 256> make_table() {
+  std::array<uint8_t, 256> t{};
+  for (int c = 0; c < 256; ++c) {
+    const bool alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    uint8_t bits = alnum ? kToken | kHost : 0;
+    if (c == '\t' || (c >= 0x20 && c != 0x7f)) bits |= kValue;
+    if (c > 0x20 && c < 0x7f && c != '#') bits |= kTarget;
+    t[static_cast<size_t>(c)] = bits;
+  }
+  for (char c : std::string_view("!#$%&'*+-.^_`|~")) t[static_cast<uint8_t>(c)] |= kToken;
+  // WHY without ',': the grammar allows it in a name, but a second parser might read a list of hosts.
+  for (char c : std::string_view("-._~%!$&'()*+;=")) t[static_cast<uint8_t>(c)] |= kHost;
+  return t;
+}
+constexpr std::array<uint8_t, 256> kTable = make_table();
+
+bool is(char c, uint8_t kind) { return (kTable[static_cast<uint8_t>(c)] & kind) != 0; }
+
+const char* skip(const char* p, const char* end, uint8_t kind) {
+  while (p < end && is(*p, kind)) ++p;
+  return p;
+}
+
+// The first byte that may not stand in a field's value; eight bytes a step.
+const char* skip_value(const char* p, const char* end) {
+  if constexpr (std::endian::native == std::endian::little) {
+    constexpr uint64_t kOnes = 0x0101010101010101u, kHigh = 0x8080808080808080u;
+    while (end - p >= 8) {
+      uint64_t x = 0;
+      std::memcpy(&x, p, 8);
+      const uint64_t del = x ^ (kOnes * 0x7f);
+      // A byte below 0x20 or equal to 0x7f sets its high bit; a borrow can only spoil bytes after the first hit.
+      const uint64_t hit = (((x - kOnes * 0x20) & ~x) | ((del - kOnes) & ~del)) & kHigh;
+      if (hit == 0) {
+        p += 8;
+        continue;
+      }
+      p += std::countr_zero(hit) / 8;
+      if (*p != '\t') return p;
+      ++p;
+    }
+  }
+  return skip(p, end, kValue);
+}
+
+// `name` is a token, so that setting bit 5 of a byte cannot turn anything but its upper case into a letter or '-'.
+bool name_is(std::string_view name, std::string_view lower) {
+  for (size_t i = 0; i < lower.size(); ++i)
+    if ((name[i] | 0x20) != lower[i]) return false;
+  return true;
+}
+
+ParseState bad(ParseError& error, int status, std::string_view message) {
+  error = {status, message};
+  return ParseState::kBad;
+}
+
+enum class Match : uint8_t { kYes, kNo, kMore };
+Match match(const char* p, const char* end, std::string_view want) {
+  const size_t n = std::min(want.size(), static_cast<size_t>(end - p));
+  if (std::memcmp(p, want.data(), n) != 0) return Match::kNo;
+  return n == want.size() ? Match::kYes : Match::kMore;
+}
+
+void reset(HeadBase& head) {
+  head.chunked = head.close = head.upgrade = head.http10 = false;
+  head.content_length.reset();
+  head.count = head.hop_fields = 0;
+}
+
+// What the field loop notes for the checks that need the whole head.
+struct Seen {
+  std::string_view host;
+  bool has_host = false, transfer_encoding = false, upgrade = false;
+  bool keep_alive = false, connection_upgrade = false;
+  bool names = false;  // Connection names further fields
+  bool continue_expected = false;
+};
+
+bool valid_host(std::string_view host) {
+  const char *p = host.data(), *end = p + host.size();
+  if (p == end) return true;  // a target without an authority
+  if (*p == '[') {
+    const char* close = static_cast<const char*>(std::memchr(p, ']', host.size()));
+    if (close == nullptr || close == p + 1) return false;
+    for (const char* q = p + 1; q < close; ++q)
+      if (!((*q >= '0' && *q <= '9') || ((*q | 0x20) >= 'a' && (*q | 0x20) <= 'f') || *q == ':' || *q == '.'))
+        return false;
+    p = close + 1;
+  } else {
+    p = skip(p, end, kHost);
+    if (p == host.data()) return false;
+  }
+  if (p == end) return true;
+  if (*p++ != ':' || end - p > 5) return false;
+  int port = 0;
+  for (; p < end; ++p) {
+    if (*p < '0' || *p > '9') return false;
+    port = port * 10 + (*p - '0');
+  }
+  return port <= 65535;
+}
+
+// Fields that every recipient needs: Connection naming one of them is an attempt to make a proxy drop it.
+bool is_end_to_end(std::string_view name) {
+  for (std::string_view n : {"host", "content-length", "content-type", "authorization", "cache-control", "cookie"})
+    if (iequals(name, n)) return true;
+  return false;
+}
+
+template <class F>
+bool for_each_option(std::string_view value, F f) {
+  while (!value.empty()) {
+    const size_t comma = std::min(value.find(','), value.size());
+    std::string_view item = value.substr(0, comma);
+    value.remove_prefix(std::min(comma + 1, value.size()));
+    while (!item.empty() && (item.front() == ' ' || item.front() == '\t')) item.remove_prefix(1);
+    while (!item.empty() && (item.back() == ' ' || item.back() == '\t')) item.remove_suffix(1);
+    if (!item.empty() && !f(item)) return false;
+  }
+  return true;
+}
+
+bool read_connection(std::string_view value, HeadBase& head, Seen& seen) {
+  return for_each_option(value, [&](std::string_view option) {
+    if (iequals(option, "close"))
+      head.close = true;
+    else if (iequals(option, "keep-alive"))
+      seen.keep_alive = true;
+    else if (iequals(option, "upgrade"))
+      seen.connection_upgrade = true;
+    else {
+      if (!is_token(option) || is_end_to_end(option)) return false;
+      seen.names = true;
+    }
+    return true;
+  });
+}
+
+void mark_named(HeadBase& head) {
+  const std::span<Field> fields{&head.storage.field[0], head.count};
+  for (const Field& connection : fields) {
+    if (!iequals(connection.name, "connection")) continue;
+    for_each_option(connection.value, [&](std::string_view option) {
+      for (Field& f : fields) {
+        if (f.hop_by_hop || f.name.size() != option.size()) continue;
+        bool same = true;
+        for (size_t i = 0; same && i < option.size(); ++i) {
+          const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; };
+          same = lower(f.name[i]) == lower(option[i]);
+        }
+        if (!same) continue;
+        f.hop_by_hop = true;
+        ++head.hop_fields;
+      }
+      return true;
+    });
+  }
+}
+
+ParseState read_content_length(std::string_view value, HeadBase& head, ParseError& error) {
+  if (head.content_length) return bad(error, 400, "Content-Length is there twice");
+  if (value.empty()) return bad(error, 400, "Content-Length is empty");
+  if (value.size() > 18) return bad(error, 400, "Content-Length is too large");
+  uint64_t n = 0;
+  for (char c : value) {
+    if (c < '0' || c > '9') return bad(error, 400, "Content-Length is not a decimal number");
+    n = n * 10 + static_cast<uint64_t>(c - '0');
+  }
+  head.content_length = n;
+  return ParseState::kComplete;
+}
+
+// Looks at a field that may matter to the connection. kComplete: go on.
+template <bool kRequest>
+ParseState inspect(Field& f, HeadBase& head, Seen& seen, ParseError& error) {
+  switch (f.name.size()) {
+    case 2:
+      if (name_is(f.name, "te")) f.hop_by_hop = !iequals(f.value, "trailers");
+      break;
+    case 4:
+      if (kRequest && name_is(f.name, "host")) {
+        if (seen.has_host) return bad(error, 400, "Host is there twice");
+        if (!valid_host(f.value)) return bad(error, 400, "Host is not a host name with an optional port");
+        seen.has_host = true;
+        seen.host = f.value;
+      }
+      break;
+    case 6:
+      if (kRequest && name_is(f.name, "expect")) {
+        if (!iequals(f.value, "100-continue")) return bad(error, 417, "Expect is known with 100-continue only");
+        seen.continue_expected = true;
+      }
+      break;
+    case 7:
+      if (name_is(f.name, "upgrade")) f.hop_by_hop = seen.upgrade = true;
+      break;
+    case 10:
+      if (name_is(f.name, "connection")) {
+        f.hop_by_hop = true;
+        if (!read_connection(f.value, head, seen))
+          return bad(error, 400, "Connection names what is not a hop-by-hop field");
+      } else if (name_is(f.name, "keep-alive")) {
+        f.hop_by_hop = true;
+      }
+      break;
+    case 14:
+      if (name_is(f.name, "content-length")) return read_content_length(f.value, head, error);
+      break;
+    case 16:
+      if (name_is(f.name, "proxy-connection")) f.hop_by_hop = true;
+      break;
+    case 17:
+      if (name_is(f.name, "transfer-encoding")) {
+        if (seen.transfer_encoding) return bad(error, 400, "Transfer-Encoding is there twice");
+        if (!iequals(f.value, "chunked")) return bad(error, 501, "Transfer-Encoding is known with chunked only");
+        f.hop_by_hop = seen.transfer_encoding = head.chunked = true;
+      }
+      break;
+    default: break;
+  }
+  return ParseState::kComplete;
+}
+
+std::string_view why_not_name(char c) {
+  switch (c) {
+    case ' ':
+    case '\t': return "white space in or after a field's name";
+    case '\r':
+    case '\n': return "a line without a colon";
+    case '\0': return "a NUL in a field's name";
+    default: return "a character that may not stand in a field's name";
+  }
+}
+
+std::string_view why_not_value(char c) {
+  switch (c) {
+    case '\n': return "a line that ends in LF without CR";
+    case '\r': return "a CR without LF";
+    case '\0': return "a NUL in a field's value";
+    default: return "a control character in a field's value";
+  }
+}
+
+// From the first field to the empty line. kComplete: `p` is behind the empty line.
+template <bool kRequest>
+ParseState parse_fields(const char*& p, const char* const end, const char* limit, HeadBase& head, Seen& seen,
+                        ParseError& error) {
+  for (;;) {
+    if (p == end) return ParseState::kNeedMore;
+    if (*p == '\r') {
+      if (end - p < 2) return ParseState::kNeedMore;
+      if (p[1] != '\n') return bad(error, 400, "a CR without LF");
+      p += 2;
+      break;
+    }
+    if (*p == ' ' || *p == '\t') return bad(error, 400, "a folded line (it begins with white space)");
+    const char* name = p;
+    p = skip(p, end, kToken);
+    if (p == end) return ParseState::kNeedMore;
+    if (*p != ':') return bad(error, 400, why_not_name(*p));
+    if (p == name) return bad(error, 400, "a field without a name");
+    const char* name_end = p++;
+    while (p < end && (*p == ' ' || *p == '\t')) ++p;
+    const char* value = p;
+    p = skip_value(p, end);
+    if (p == end || (*p == '\r' && end - p < 2)) return ParseState::kNeedMore;
+    if (*p != '\r' || p[1] != '\n') return bad(error, 400, why_not_value(*p));
+    const char* value_end = p;
+    while (value_end > value && (value_end[-1] == ' ' || value_end[-1] == '\t')) --value_end;
+    p += 2;
+    if (p > limit) break;
+    if (head.count == kMaxFields) return bad(error, 431, "more than 100 fields");
+    Field& f = head.storage.field[head.count++];
+    f.name = {name, name_end};
+    f.value = {value, value_end};
+    f.line = {name, p};
+    f.hop_by_hop = false;
+    if (auto s = inspect<kRequest>(f, head, seen, error); s != ParseState::kComplete) [[unlikely]]
+      return s;
+    head.hop_fields += f.hop_by_hop;
+  }
+  if (p > limit) return bad(error, 431, "the head is larger than 64 KiB");
+  if (seen.names) mark_named(head);
+  if (head.chunked && head.content_length) return bad(error, 400, "both Content-Length and Transfer-Encoding");
+  if (head.chunked && head.http10) return bad(error, 400, "Transfer-Encoding in HTTP/1.0");
+  if (head.http10 && !seen.keep_alive) head.close = true;
+  head.upgrade = seen.upgrade && seen.connection_upgrade && !head.http10;
+  return ParseState::kComplete;
+}
+
+// " HTTP/1.1\r\n" after the target, and what is said when it is something else.
+ParseState parse_version(const char*& p, const char* end, HeadBase& head, ParseError& error) {
+  constexpr std::string_view k11 = " HTTP/1.1\r\n", k10 = " HTTP/1.0\r\n";
+  const Match now = match(p, end, k11);
+  if (now != Match::kYes) {
+    const Match old = match(p, end, k10);
+    if (now == Match::kMore || old == Match::kMore) return ParseState::kNeedMore;
+    if (old == Match::kNo) {
+      if (*p == '\r' || *p == '\n') return bad(error, 400, "the request line holds no HTTP version");
+      if (*p != ' ') return bad(error, 400, "a character that may not stand in the request target");
+      if (match(p, end, " HTTP/") != Match::kYes)
+        return bad(error, 400, "the request line does not end in an HTTP version");
+      const size_t left = static_cast<size_t>(end - p);
+      const auto digit = [&](size_t i) { return left <= i || (p[i] >= '0' && p[i] <= '9'); };
+      if (!digit(6) || (left > 7 && p[7] != '.') || !digit(8)) return bad(error, 400, "a malformed HTTP version");
+      if (left > 8 && p[6] == '1' && (p[8] == '0' || p[8] == '1'))
+        return bad(error, 400, "the request line does not end in CRLF after the version");
+      if (left < 9) return ParseState::kNeedMore;
+      return bad(error, 505, "only HTTP/1.1 and HTTP/1.0 are spoken in this form");
+    }
+    head.http10 = true;
+  }
+  p += k11.size();
+  return ParseState::kComplete;
+}
+
+bool same_host(std::string_view a, std::string_view b) {
+  if (a.size() != b.size()) return false;
+  for (size_t i = 0; i < a.size(); ++i) {
+    const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; };
+    if (lower(a[i]) != lower(b[i])) return false;
+  }
+  return true;
+}
+
+// Splits the target into path and query; absolute-form also into the authority.
+ParseState read_target(RequestHead& head, const Seen& seen, ParseError& error) {
+  std::string_view t = head.target;
+  head.authority = seen.host;
+  if (head.method == "CONNECT") return bad(error, 501, "CONNECT is not offered");
+  if (t == "*") {
+    if (head.method != "OPTIONS") return bad(error, 400, "the target * belongs to OPTIONS");
+    head.path = t;
+    head.query = {};
+    return ParseState::kComplete;
+  }
+  if (t.front() != '/') {
+    size_t scheme = 0;
+    if (t.size() > 7 && iequals(t.substr(0, 7), "http://"))
+      scheme = 7;
+    else if (t.size() > 8 && iequals(t.substr(0, 8), "https://"))
+      scheme = 8;
+    else
+      return bad(error, 400, "the target is neither a path nor an http URL");
+    t.remove_prefix(scheme);
+    const size_t stop = std::min(t.find_first_of("/?"), t.size());
+    head.authority = t.substr(0, stop);
+    t.remove_prefix(stop);
+    if (head.authority.empty() || !valid_host(head.authority))
+      return bad(error, 400, "the target's authority is no host name");
+    if (seen.has_host && !same_host(seen.host, head.authority))
+      return bad(error, 400, "Host differs from the target's authority");
+    if (t.empty()) t = head.method == "OPTIONS" ? "*" : "/";
+  }
+  const size_t mark = t.find('?');
+  head.path = t.substr(0, mark);
+  head.query = mark == std::string_view::npos ? std::string_view{} : t.substr(mark + 1);
+  if (head.path.empty()) head.path = "/";
+  return ParseState::kComplete;
+}
+
+ParseState more_or_too_large(std::string_view data, ParseState state, ParseError& error) {
+  if (state == ParseState::kNeedMore && data.size() >= kMaxHeadBytes)
+    return bad(error, 431, "the head is larger than 64 KiB");
+  return state;
+}
+
+ParseState parse_request(std::string_view data, RequestHead& head, ParseError& error) {
+  const char *const begin = data.data(), *const end = begin + data.size();
+  const char* p = skip(begin, end, kToken);
+  if (p == end) return ParseState::kNeedMore;
+  if (p == begin || *p != ' ') return bad(error, 400, "the request line does not begin with a method");
+  head.method = {begin, p};
+  const char* target = ++p;
+  p = skip(p, end, kTarget);
+  if (p == end) return ParseState::kNeedMore;
+  if (p == target) return bad(error, 400, "the request line holds no target");
+  head.target = {target, p};
+  if (auto s = parse_version(p, end, head, error); s != ParseState::kComplete) return s;
+  head.start_line = {begin, p};
+  Seen seen;
+  if (auto s = parse_fields<true>(p, end, begin + kMaxHeadBytes, head, seen, error); s != ParseState::kComplete)
+    return s;
+  head.block = {begin, p};
+  if (!seen.has_host && !head.http10) return bad(error, 400, "Host is missing");
+  head.expect_continue = seen.continue_expected && !head.http10;
+  return read_target(head, seen, error);
+}
+
+ParseState parse_reply(std::string_view data, ReplyHead& head, ParseError& error) {
+  const char *const begin = data.data(), *const end = begin + data.size();
+  const char* p = begin;
+  const Match now = match(p, end, "HTTP/1.1 "), old = match(p, end, "HTTP/1.0 ");
+  if (now == Match::kNo && old == Match::kNo) return bad(error, 502, "the status line does not begin with HTTP/1.1");
+  if (now != Match::kYes && old != Match::kYes) return ParseState::kNeedMore;
+  head.http10 = old == Match::kYes;
+  p += 9;
+  head.status = 0;
+  for (int i = 0; i < 3; ++i, ++p) {
+    if (p == end) return ParseState::kNeedMore;
+    if (*p < '0' || *p > '9') return bad(error, 502, "the status is not three digits");
+    head.status = head.status * 10 + (*p - '0');
+  }
+  if (head.status < 100 || head.status > 599) return bad(error, 502, "the status is not between 100 and 599");
+  if (p == end) return ParseState::kNeedMore;
+  if (*p != ' ') return bad(error, 502, "no space after the status");
+  p = skip_value(p, end);
+  if (p == end || (*p == '\r' && end - p < 2)) return ParseState::kNeedMore;
+  if (*p != '\r' || p[1] != '\n') return bad(error, 502, why_not_value(*p));
+  p += 2;
+  head.start_line = {begin, p};
+  Seen seen;
+  if (auto s = parse_fields<false>(p, end, begin + kMaxHeadBytes, head, seen, error); s != ParseState::kComplete)
+    return s;
+  head.block = {begin, p};
+  if (head.status < 200 || head.status == 204) {
+    if (head.chunked) return bad(error, 502, "Transfer-Encoding in a reply that has no body");
+    if (head.content_length.value_or(0) > 0) return bad(error, 502, "Content-Length in a reply that has no body");
+  }
+  return ParseState::kComplete;
+}
+
+}  // namespace
+
+ParseState parse_request_head(std::string_view data, RequestHead& head, ParseError& error) {
+  reset(head);
+  return more_or_too_large(data, parse_request(data, head, error), error);
+}
+
+ParseState parse_reply_head(std::string_view data, ReplyHead& head, ParseError& error) {
+  reset(head);
+  const ParseState state = more_or_too_large(data, parse_reply(data, head, error), error);
+  if (state == ParseState::kBad) error.status = 502;
+  return state;
+}
+
+bool is_token(std::string_view s) {
+  return !s.empty() && skip(s.data(), s.data() + s.size(), kToken) == s.data() + s.size();
+}
+bool is_field_value(std::string_view s) { return skip_value(s.data(), s.data() + s.size()) == s.data() + s.size(); }
+
+}  // namespace colony::http
