@@ -18,6 +18,7 @@ std::string_view to_string(ReplicaState s);  // "PENDING", ...
 struct PhaseTime {
   std::string phase;  // reserve | spawn | load | warm-up
   double seconds = 0;
+  bool operator==(const PhaseTime&) const = default;
 };
 
 struct ReplicaStatus {
@@ -33,6 +34,7 @@ struct ReplicaStatus {
   std::vector<std::string> last_log_lines;  // at most 10, when FAILED
   std::string address;                      // "unix:/..."
   uint64_t revision = 0;                    // of the spec that it serves
+  bool operator==(const ReplicaStatus&) const = default;
 };
 
 struct DeploymentStatus {
@@ -41,6 +43,7 @@ struct DeploymentStatus {
   std::string message;
   int target_replicas = 0;
   std::vector<ReplicaStatus> replicas;
+  bool operator==(const DeploymentStatus&) const = default;
 };
 
 struct AppStatus {
@@ -52,6 +55,7 @@ struct AppStatus {
   WallTime last_deployed{};
   std::string route_prefix;
   std::vector<DeploymentStatus> deployments;
+  bool operator==(const AppStatus&) const = default;
 };
 
 }  // namespace colony

@@ -83,6 +83,9 @@ class Engine {
  public:
   virtual ~Engine() = default;
   // Sets capacity of one node aside. kResourceExhausted with the reason why PENDING ("needs 4 cpus, node-1 has 2 free").
+  // Reserving an id that exists keeps its place and process, and takes the new payload, env and labels: they are what
+  // list() shows from then on and what the next incarnation starts with (a replica that was reconfigured in place must
+  // not come back with its old spec).
   virtual async::Task<Result<Reservation>> reserve(Fence fence, ActorSpec spec) = 0;
   // Runs it. Calling it again for a running actor changes nothing.
   virtual async::Task<Result<ActorStatus>> start(Fence fence, Reservation reservation) = 0;

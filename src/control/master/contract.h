@@ -36,6 +36,9 @@ class Host {
   // Pushed on every change of an app's status, and for every app once after subscribing. An app that has been removed
   // comes a last time with status "DELETED".
   virtual std::unique_ptr<Subscription> watch(std::function<void(const AppStatus&)> on_status) = 0;
+  // Called whenever a host that may know nothing is reached (again): the keeper then assigns every app once more. A host in
+  // the same process never calls it.
+  virtual std::unique_ptr<Subscription> on_connected(std::function<void()> fn) = 0;
 };
 
 }  // namespace colony::master
