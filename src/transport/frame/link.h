@@ -45,6 +45,14 @@ class Link {
   // part of the body that is here already; end: nothing follows. The deadline travels as milliseconds left.
   virtual CallId call(const http::RequestHead& head, std::string_view extra, std::string_view body, bool end,
                       Deadline deadline, CallHandler& handler) = 0;
+  // Same with a head block that is ready to travel: hop-by-hop fields dropped, additions made (the proxy keeps it in that
+  // form, since it may have to send it twice). An implementation copies it as it is.
+  virtual CallId call_block(std::string_view block, std::string_view body, bool end, Deadline deadline, CallHandler& handler) {
+    http::RequestHead head;
+    http::ParseError error;
+    CHECK(http::parse_request_head(block, head, error) == http::ParseState::kComplete);
+    return call(head, {}, body, end, deadline, handler);
+  }
   virtual int64_t writable(CallId id) const = 0;  // request body credit
   virtual void body(CallId id, std::string_view data, bool end) = 0;
   virtual void end(CallId id, std::string_view trailers) = 0;

@@ -37,6 +37,8 @@ class Client {
   // `idle`: longest silence between pieces. Errors as fetch.
   async::Task<Result<ClientReply>> stream(async::Endpoint to, ClientRequest request, Deadline connect_deadline,
                                           Duration idle, std::function<bool(std::string_view)> on_chunk);
+  // Every running fetch and stream ends with kCancelled in a later turn, every later one does so at once.
+  void close();
 
  private:
   struct State;

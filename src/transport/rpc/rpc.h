@@ -32,6 +32,8 @@ class Client {
   // not shown) every 2 s; a silence of 10 s breaks the stream.
   async::Task<Result<void>> stream(std::string_view service, std::string_view method, std::string request,
                                    std::function<bool(std::string_view)> on_message);
+  // Ends what runs (kCancelled) and refuses what comes: for an owner that wants to join its tasks.
+  void close() { http_.close(); }
   const async::Endpoint& endpoint() const { return to_; }
 
  private:
