@@ -58,6 +58,7 @@ class Router : public Service {
   // Runs before every handler; an error is the reply (authentication).
   void guard(std::function<Result<void>(const Request&)> fn);
   async::Task<void> stop();
+  async::Loop& loop() const;  // the one it was given
   ExchangeHandler* on_request(Exchange& exchange, const RequestHead& head) override;
 
  private:

@@ -18,7 +18,8 @@ using Method = std::function<async::Task<Result<std::string>>(std::string reques
 // Mounts POST /SERVICE/METHOD on a router; the Error of a failed call travels whole (code, message, reason).
 void mount(http::Router& router, std::string_view service, std::string_view method, Method fn);
 
-// `send` waits while the peer does not read; false when it has gone.
+// `send` waits while the peer does not read; false when it has gone. An empty message is never shown to the peer: a
+// method that waits for long sends one now and then to learn whether anybody is still there.
 using SendFn = std::function<async::Task<bool>(std::string message)>;
 using StreamMethod = std::function<async::Task<void>(std::string request, SendFn send)>;
 void mount_stream(http::Router& router, std::string_view service, std::string_view method, StreamMethod fn);
