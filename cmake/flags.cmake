@@ -26,7 +26,6 @@ target_compile_options(colony_flags INTERFACE
   -Wno-missing-field-initializers -Wno-missing-designated-field-initializers
   -fvisibility=default -ffunction-sections -fdata-sections)
 target_include_directories(colony_flags INTERFACE "${CMAKE_SOURCE_DIR}/src" "${CMAKE_SOURCE_DIR}/include")
-target_compile_definitions(colony_flags INTERFACE "COLONY_VERSION=\"${PROJECT_VERSION}\"")
 
 find_package(Threads REQUIRED)
 link_libraries(Threads::Threads)

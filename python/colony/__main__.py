@@ -1,0 +1,5 @@
+"""`python -m colony` is the command `colony`."""
+
+from colony import main
+
+main()
