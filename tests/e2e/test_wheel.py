@@ -1,0 +1,86 @@
+"""The wheel serves the file-type demo in a root that holds glibc and CPython alone: no header, no libstdc++, no network."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(os.environ["COLONY_SOURCE_DIR"])
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "colony"
+EXAMPLE = ROOT / "examples" / "filetype"
+
+
+def free_ports(count):
+    held = [socket.socket() for _ in range(count)]
+    for each in held:
+        each.bind(("127.0.0.1", 0))
+    ports = [each.getsockname()[1] for each in held]
+    for each in held:
+        each.close()
+    return ports
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory):
+    """The folder that the bare root sees: the wheel, what its extra needs, and the demo."""
+    subprocess.run(["./dev", "wheel"], cwd=ROOT, check=True)
+    folder = tmp_path_factory.mktemp("given")
+    (wheel,) = (ROOT / "dist").glob("colony_serve-*.whl")
+    for file in [wheel, *(CACHE / "wheels" / "onnx").glob("*.whl")]:
+        shutil.copy(file, folder)
+    shutil.copytree(EXAMPLE, folder / "filetype")
+    return folder
+
+
+def bare_root(given, script):
+    """Starts a shell script in the bare root, its output in given/log."""
+    with open(given / "log", "wb") as log:
+        return subprocess.Popen([ROOT / "tools" / "wheel" / "bare_root", given, "bash", "-c", script], stdout=log,
+                                stderr=subprocess.STDOUT, start_new_session=True)
+
+
+def test_the_wheel_says_which_glibc_it_needs(given):
+    (wheel,) = given.glob("colony_serve-*.whl")
+    assert re.search(r"-py3-none-manylinux_2_\d+_x86_64\.whl$", wheel.name)
+
+
+def test_the_demo_is_served_where_there_is_only_glibc_and_cpython(given):
+    http, control = free_ports(2)
+    child = bare_root(given, f"""set -e
+        test ! -e /usr/include
+        ! ls /usr/lib/x86_64-linux-gnu/libstdc++.so.6 2>/dev/null
+        python3 -m venv /opt/colony
+        /opt/colony/bin/pip install -q --no-index --find-links /given "colony-serve[onnx]"
+        exec /opt/colony/bin/colony up --http 127.0.0.1:{http} --control 127.0.0.1:{control} --data-dir /tmp/data \
+            -f /given/filetype/app.yaml""")
+    try:
+        answer = None
+        deadline = time.monotonic() + 180
+        while answer is None and time.monotonic() < deadline and child.poll() is None:
+            try:
+                request = urllib.request.Request(f"http://127.0.0.1:{http}/filetype",
+                                                 data=(ROOT / "src" / "base" / "error.cc").read_bytes())
+                with urllib.request.urlopen(request, timeout=5) as reply:
+                    answer = json.load(reply)
+            except (urllib.error.URLError, ConnectionError, TimeoutError):
+                time.sleep(0.2)
+        assert answer is not None, "no answer; Colony said:\n" + (given / "log").read_text()[-4000:]
+        assert answer["label"] in ("c", "cpp")
+        assert answer["score"] > 0.5
+    finally:
+        if child.poll() is None:
+            os.killpg(child.pid, signal.SIGINT)
+            try:
+                child.wait(30)
+            except subprocess.TimeoutExpired:
+                os.killpg(child.pid, signal.SIGKILL)
+                child.wait()
