@@ -35,7 +35,7 @@ class Scope {
   Loop& loop_;
   size_t running_ = 0;
   bool stopping_ = false;
-  std::list<std::function<void()>> wakers_;  // called by stop()
+  std::list<Waiter*> waiters_;  // woken by stop()
   std::coroutine_handle<> joiner_;
 };
 
@@ -50,10 +50,9 @@ class Signal {
   Task<bool> wait(Scope& scope, Deadline deadline = Deadline::never());
 
  private:
-  struct Waiter;
   Loop& loop_;
   bool set_ = false;
-  std::list<Waiter*> waiters_;
+  std::list<Scope::Waiter*> waiters_;
 };
 
 // A one-shot value for one waiter on the same loop (a reply that comes by callback). set() after the waiter has gone is

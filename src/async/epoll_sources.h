@@ -1,0 +1,79 @@
+// The descriptors of an EpollLoop: sockets, listeners, connects under way, watched descriptors. Each is registered with
+// epoll once; events only set flags and put the source on the turn's list, so that no callback runs while the batch of
+// events still holds pointers. Internal to the loop.
+#pragma once
+
+#include <sys/epoll.h>
+
+#include "async/buffered_stream.h"
+#include "async/epoll_loop.h"
+#include "async/socket_address.h"
+
+namespace colony::async {
+
+inline constexpr uint32_t kStreamEvents = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+
+// What epoll's data.ptr points to.
+class EpollSink {
+ public:
+  virtual void on_events(uint32_t events) = 0;
+
+ protected:
+  ~EpollSink() = default;
+};
+
+// The registrations; owned by the loop.
+class Poller {
+ public:
+  Poller();
+  ~Poller();
+  Poller(const Poller&) = delete;
+  Poller& operator=(const Poller&) = delete;
+  int fd() const { return fd_; }
+  Result<void> add(int fd, EpollSink& sink, uint32_t events) { return control(EPOLL_CTL_ADD, fd, &sink, events); }
+  Result<void> change(int fd, EpollSink& sink, uint32_t events) { return control(EPOLL_CTL_MOD, fd, &sink, events); }
+  void forget(int fd);  // deregisters
+  // Deregisters and closes. WHY both: a child between fork and exec holds a copy, which would keep the entry alive.
+  void close(int& fd);
+
+ private:
+  Result<void> control(int op, int fd, EpollSink* sink, uint32_t events);
+  int fd_;
+};
+
+struct EpollContext {
+  EpollContext(Loop& l, TimePoint now) : loop(l), turn(now) {}
+  Loop& loop;
+  Poller poller;
+  Turn turn;
+  EpollLoopStats stats;
+};
+
+class EpollStream final : public BufferedStream, public EpollSink {
+ public:
+  // Takes the connected, non-blocking fd; set_up() registers it.
+  EpollStream(EpollContext& context, int fd, SocketAddress peer);
+  ~EpollStream() override;
+  Result<void> set_up(bool registered_before);
+  std::string peer() const override;
+  void on_events(uint32_t events) override;
+
+ protected:
+  Io receive(char* to, size_t room) override;
+  Io send(std::string_view a, std::string_view b) override;
+  void end_sending() override;
+  void close_transport() override;
+  int take_error() override;
+
+ private:
+  EpollContext& context_;
+  int fd_;
+  SocketAddress peer_;
+};
+
+Result<std::unique_ptr<Listener>> epoll_listen(EpollContext& context, const Endpoint& at, Loop::AcceptFn on_accept,
+                                               const ListenOptions& options);
+void epoll_connect(EpollContext& context, const Endpoint& to, Deadline deadline, Loop::ConnectFn done);
+Result<std::unique_ptr<FdWatch>> epoll_watch(EpollContext& context, int fd, std::function<void()> fn);
+
+}  // namespace colony::async

@@ -1,0 +1,88 @@
+// Sockets under BufferedStream: TCP and unix. See epoll_sources.h.
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "async/epoll_sources.h"
+
+namespace colony::async {
+namespace {
+
+constexpr int kUnixSendBuffer = 1024 * 1024;
+
+void tune(int fd, int family) {
+  const int one = 1;
+  if (family == AF_UNIX) {
+    if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &kUnixSendBuffer, sizeof kUnixSendBuffer) != 0)
+      setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &kUnixSendBuffer, sizeof kUnixSendBuffer);
+  } else {
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  }
+}
+
+}  // namespace
+
+EpollStream::EpollStream(EpollContext& context, int fd, SocketAddress peer)
+    : BufferedStream(context.turn), context_(context), fd_(fd), peer_(peer) {}
+
+EpollStream::~EpollStream() { EpollStream::close_transport(); }
+
+Result<void> EpollStream::set_up(bool registered_before) {
+  tune(fd_, peer_.family());
+  return registered_before ? context_.poller.change(fd_, *this, kStreamEvents)
+                           : context_.poller.add(fd_, *this, kStreamEvents);
+}
+
+std::string EpollStream::peer() const { return peer_.family() == AF_UNIX ? "unix" : address_text(peer_); }
+
+void EpollStream::on_events(uint32_t events) {
+  if (fd_ < 0) return;
+  if (events & EPOLLERR) now_broken();
+  if (events & EPOLLHUP)
+    now_hung_up();
+  else if (events & (EPOLLIN | EPOLLRDHUP))
+    now_readable(events & EPOLLRDHUP);
+  if (events & EPOLLOUT) now_writable();
+}
+
+BufferedStream::Io EpollStream::receive(char* to, size_t room) {
+  for (;;) {
+    const ssize_t n = ::recv(fd_, to, room, MSG_DONTWAIT);
+    if (n >= 0) return {n, 0};
+    if (errno != EINTR) return {-1, errno};
+  }
+}
+
+BufferedStream::Io EpollStream::send(std::string_view a, std::string_view b) {
+  for (;;) {
+    ssize_t n;
+    if (b.empty()) {
+      n = ::send(fd_, a.data(), a.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    } else {
+      iovec parts[2] = {{const_cast<char*>(a.data()), a.size()}, {const_cast<char*>(b.data()), b.size()}};
+      msghdr message{};
+      message.msg_iov = parts;
+      message.msg_iovlen = 2;
+      n = ::sendmsg(fd_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    }
+    if (n >= 0) return {n, 0};
+    if (errno != EINTR) return {-1, errno};
+  }
+}
+
+void EpollStream::end_sending() { ::shutdown(fd_, SHUT_WR); }
+
+void EpollStream::close_transport() {
+  if (fd_ >= 0) context_.poller.close(fd_);
+}
+
+int EpollStream::take_error() {
+  int err = 0;
+  socklen_t size = sizeof err;
+  return getsockopt(fd_, SOL_SOCKET, SO_ERROR, &err, &size) == 0 ? err : errno;
+}
+
+}  // namespace colony::async

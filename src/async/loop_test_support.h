@@ -1,0 +1,125 @@
+// What the tests of Loop share: a driver per kind of loop, and handlers that record what they were told.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "async/epoll_loop.h"
+#include "async/sim_loop.h"
+
+namespace colony::async::test {
+
+// Runs a loop until a condition holds. The limit only ends a test that has failed.
+struct EpollDriver {
+  static constexpr bool kReal = true;
+  std::unique_ptr<EpollLoop> loop = EpollLoop::create();
+  bool run_until(std::function<bool()> done, Duration limit = 120s) {
+    bool met = false;
+    const TimePoint end = loop->now() + limit;
+    Timer look(*loop, [&] {
+      met = done();
+      if (met || loop->now() >= end) {
+        loop->stop();
+      } else {
+        look.arm_after(1ms);
+      }
+    });
+    look.arm_after(0ms);
+    loop->run();
+    return met;
+  }
+  // Turns enough for everything that is on its way inside this process.
+  void settle() {
+    int turns = 0;
+    run_until([&] { return ++turns > 20; });
+  }
+};
+
+struct SimDriver {
+  static constexpr bool kReal = false;
+  std::unique_ptr<SimLoop> loop = SimLoop::create({.seed = 7});
+  bool run_until(std::function<bool()> done, Duration limit = 120s) { return loop->run_until(std::move(done), limit); }
+  void settle() { loop->run_for(50ms); }
+};
+
+struct ChunkedSimDriver : SimDriver {
+  ChunkedSimDriver() { loop = SimLoop::create({.seed = 11, .max_chunk = 700, .stream_buffer = 5000, .latency = 3ms}); }
+};
+
+class TempDir {
+ public:
+  TempDir() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "colony-async-XXXXXX").string();
+    path_ = ::mkdtemp(pattern.data());
+  }
+  ~TempDir() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  std::string file(const std::string& name) const { return path_ + "/" + name; }
+
+ private:
+  std::string path_;
+};
+
+// Records everything; consumes everything unless told otherwise. The hooks run inside the callbacks.
+struct Recorder : StreamHandler {
+  std::string bytes;              // consumed
+  std::vector<std::string> seen;  // each view as shown
+  int drained = 0, ended = 0, closed = 0;
+  Error error;
+  std::function<size_t(std::string_view)> consume;
+  std::function<void()> when_bytes, when_drained, when_end, when_closed;
+
+  size_t on_bytes(std::string_view data) override {
+    seen.emplace_back(data);
+    const size_t n = consume ? consume(data) : data.size();
+    bytes.append(data.substr(0, n));
+    if (auto fn = when_bytes) fn();
+    return n;
+  }
+  void on_drained() override {
+    ++drained;
+    if (auto fn = when_drained) fn();
+  }
+  void on_end() override {
+    ++ended;
+    if (auto fn = when_end) fn();
+  }
+  void on_closed(const Error& e) override {
+    ++closed;
+    error = e;
+    if (auto fn = when_closed) fn();
+  }
+};
+
+// A connected pair over a listener.
+template <class Driver>
+struct Pair {
+  Recorder near_events, far_events;  // outlive the streams
+  std::unique_ptr<Listener> listener;
+  std::unique_ptr<Stream> near, far;
+
+  Pair(Driver& driver, const Endpoint& at) {
+    auto listening = driver.loop->listen(at, [this](std::unique_ptr<Stream> s) {
+      far = std::move(s);
+      far->set_handler(&far_events);
+    });
+    EXPECT_TRUE(listening) << (listening ? "" : listening.error().message);
+    if (!listening) return;
+    listener = std::move(*listening);
+    driver.loop->connect(listener->endpoint(), Deadline::never(), [this](Result<std::unique_ptr<Stream>> s) {
+      EXPECT_TRUE(s) << (s ? "" : s.error().message);
+      near = std::move(*s);
+      near->set_handler(&near_events);
+    });
+    EXPECT_TRUE(driver.run_until([this] { return near && far; }));
+  }
+};
+
+}  // namespace colony::async::test

@@ -1,0 +1,63 @@
+// See turn.h.
+#include "async/turn.h"
+
+#include "async/buffered_stream.h"
+
+namespace colony::async {
+
+void Turn::begin() {
+  ++number;
+  current.take(next);
+}
+
+void Turn::serve() {
+  while (Source* s = current.pop_front()) s->service();
+}
+
+void Turn::post(std::function<void()> fn) {
+  std::lock_guard lock(mutex_);
+  posted_.push_back(std::move(fn));
+}
+
+bool Turn::has_posted() {
+  std::lock_guard lock(mutex_);
+  return !posted_.empty();
+}
+
+void Turn::run_posted() {
+  {
+    std::lock_guard lock(mutex_);
+    running_.swap(posted_);
+  }
+  for (auto& fn : running_) {
+    auto own = std::move(fn);
+    own();
+  }
+  running_.clear();
+}
+
+void Turn::run_deferred() {
+  for (size_t i = 0; i < deferred.size(); ++i) {
+    auto own = std::move(deferred[i]);
+    own();
+  }
+  deferred.clear();
+}
+
+void Turn::flush() {
+  while (BufferedStream* s = dirty.pop_front()) s->flush();
+}
+
+bool Turn::has_work() const { return !current.empty() || !next.empty() || !dirty.empty() || !deferred.empty(); }
+
+void Turn::abandon_all() {
+  deferred.clear();
+  while (Source* s = all.pop_front()) s->abandon();
+  std::vector<std::function<void()>> last;
+  {
+    std::lock_guard lock(mutex_);
+    last.swap(posted_);
+  }
+}
+
+}  // namespace colony::async
