@@ -122,7 +122,7 @@ void write(std::string& out, const Node& n, int indent, int level) {
   auto line = [&](int depth) {
     if (indent < 0) return;
     out += '\n';
-    out.append(static_cast<size_t>(depth * indent), ' ');
+    out.append(static_cast<size_t>(depth) * static_cast<size_t>(indent), ' ');
   };
   auto quoted = [&](const std::string& s) {
     out += nlohmann::json(s).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);

@@ -47,7 +47,8 @@ class Link {
                       Deadline deadline, CallHandler& handler) = 0;
   // Same with a head block that is ready to travel: hop-by-hop fields dropped, additions made (the proxy keeps it in that
   // form, since it may have to send it twice). An implementation copies it as it is.
-  virtual CallId call_block(std::string_view block, std::string_view body, bool end, Deadline deadline, CallHandler& handler) {
+  virtual CallId call_block(std::string_view block, std::string_view body, bool end, Deadline deadline,
+                            CallHandler& handler) {
     http::RequestHead head;
     http::ParseError error;
     CHECK(http::parse_request_head(block, head, error) == http::ParseState::kComplete);
