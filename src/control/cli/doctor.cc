@@ -1,0 +1,170 @@
+// colony doctor: looks at this machine as Colony will find it: ports, libraries, cgroups, limits, GPU, disk. Each line says
+// what is, and what to do when it is not right. Exit code 0 when nothing is wrong, 1 otherwise; warnings do not count.
+#include <arpa/inet.h>
+#include <dlfcn.h>
+#include <fmt/format.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "control/cli/print.h"
+#include "control/cli/verbs.h"
+
+namespace colony::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Finding {
+  std::string subject;
+  std::string state;  // OK | WARN | FAIL
+  std::string text;
+};
+
+Finding port(uint16_t number, std::string_view flag) {
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const int one = 1;
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+  sockaddr_in at{};
+  at.sin_family = AF_INET;
+  at.sin_port = htons(number);
+  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  const bool free = bind(fd, reinterpret_cast<const sockaddr*>(&at), sizeof at) == 0;
+  close(fd);
+  if (free) return {fmt::format("port {}", number), "OK", "free"};
+  return {fmt::format("port {}", number), "WARN",
+          fmt::format("taken (by a running Colony?); use another: colony up {} 127.0.0.1:0", flag)};
+}
+
+Finding open_files() {
+  rlimit limit{};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  if (limit.rlim_cur >= 4096) return {"open files", "OK", fmt::format("{}", limit.rlim_cur)};
+  return {"open files", "WARN",
+          fmt::format("{}: each client connection needs one; raise it: ulimit -n 65536", limit.rlim_cur)};
+}
+
+Finding cgroups() {
+  std::error_code ec;
+  if (fs::exists("/sys/fs/cgroup/cgroup.controllers", ec)) {
+    std::ifstream in("/sys/fs/cgroup/cgroup.controllers");
+    std::string controllers;
+    std::getline(in, controllers);
+    const bool writable = access("/sys/fs/cgroup/cgroup.procs", W_OK) == 0;
+    return {"cgroups", writable && controllers.find("memory") != std::string::npos ? "OK" : "WARN",
+            fmt::format("v2, controllers: {}{}", controllers,
+                        writable ? "" : "; not writable: memory limits fall back to rlimits")};
+  }
+  if (fs::exists("/sys/fs/cgroup/memory", ec)) {
+    const bool writable = access("/sys/fs/cgroup/memory", W_OK) == 0;
+    return {"cgroups", writable ? "OK" : "WARN",
+            writable ? "v1, memory writable" : "v1, not writable: memory limits fall back to rlimits"};
+  }
+  return {"cgroups", "WARN", "none: memory limits fall back to rlimits"};
+}
+
+std::string cache_home() {
+  if (const char* x = std::getenv("XDG_CACHE_HOME"); x && *x) return x;
+  const char* home = std::getenv("HOME");
+  return std::string(home ? home : "/root") + "/.cache";
+}
+
+Finding onnxruntime() {
+  std::vector<std::string> places;
+  if (const char* given = std::getenv("COLONY_ORT_LIBRARY")) places.emplace_back(given);
+  places.push_back(cache_home() + "/colony/third_party/onnxruntime/onnxruntime/capi/libonnxruntime.so.1");
+  places.emplace_back("libonnxruntime.so.1");
+  for (const auto& place : places)
+    if (void* lib = dlopen(place.c_str(), RTLD_LAZY | RTLD_LOCAL)) {
+      dlclose(lib);
+      return {"onnxruntime", "OK", place};
+    }
+  return {"onnxruntime", "WARN",
+          "not found: runtime onnx will not start; pip install 'colony-serve[onnx]' or set COLONY_ORT_LIBRARY"};
+}
+
+Finding gpu() {
+  std::error_code ec;
+  if (!fs::exists("/dev/nvidiactl", ec)) return {"gpu", "OK", "none: models run on the CPU"};
+  if (void* lib = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL)) {
+    dlclose(lib);
+    return {"gpu", "OK", "NVIDIA device with driver library"};
+  }
+  return {"gpu", "WARN", "/dev/nvidiactl is there, libcuda.so.1 is not: install the driver's user-space libraries"};
+}
+
+Finding disk(const std::string& dir) {
+  std::error_code ec;
+  fs::path p = dir;
+  while (!p.empty() && !fs::exists(p, ec)) p = p.parent_path();
+  if (access(p.c_str(), W_OK) != 0)
+    return {"data dir", "FAIL", fmt::format("{} is not writable; give --data-dir", p.string())};
+  struct statvfs s{};
+  statvfs(p.c_str(), &s);
+  const double free = static_cast<double>(s.f_bavail) * static_cast<double>(s.f_frsize) / 1e9;
+  if (free < 0.1)
+    return {"data dir", "FAIL", fmt::format("{}: {:.2f} GB free; free some space or give --data-dir", dir, free)};
+  return {"data dir", "OK", fmt::format("{} ({:.1f} GB free)", dir, free)};
+}
+
+Finding kernel_pidfd() {
+  std::ifstream in("/proc/sys/kernel/osrelease");
+  std::string release;
+  in >> release;
+  int major = 0, minor = 0;
+  std::sscanf(release.c_str(), "%d.%d", &major, &minor);
+  if (major > 5 || (major == 5 && minor >= 9)) return {"kernel", "OK", release};
+  return {"kernel", "FAIL", fmt::format("{}: Colony needs 5.9 or newer (pidfd, close_range)", release)};
+}
+
+Finding server(const Common& common) {
+  auto target = find_target(common.address, common.token_file);
+  if (!target) return {"server", "WARN", target.error().message};
+  target->timeout = 2s;
+  ControlClient client(*target);
+  auto status = client.call("GET", "/api/v1/status");
+  if (!status) return {"server", "OK", fmt::format("none at {}", target->address)};
+  const auto doc = nlohmann::json::parse(*status, nullptr, false);
+  return {"server", "OK",
+          fmt::format("runs at {} with {} applications", target->address,
+                      doc.value("applications", nlohmann::json::array()).size())};
+}
+
+}  // namespace
+
+int doctor(const Common& common, const std::string& data_dir) {
+  std::vector<Finding> findings{
+      kernel_pidfd(),
+      {"cores", "OK", std::to_string(std::thread::hardware_concurrency())},
+      server(common),
+      port(8000, "--http"),
+      port(8270, "--control"),
+      open_files(),
+      cgroups(),
+      onnxruntime(),
+      gpu(),
+      disk(data_dir),
+  };
+  bool bad = false;
+  for (const auto& f : findings) bad |= f.state == "FAIL";
+  if (common.json) {
+    auto out = nlohmann::json::array();
+    for (const auto& f : findings) out.push_back({{"subject", f.subject}, {"state", f.state}, {"detail", f.text}});
+    fmt::print("{}\n", out.dump(2));
+    return bad ? 1 : 0;
+  }
+  const bool tty = stdout_is_tty();
+  for (const auto& f : findings) {
+    const Colour c = f.state == "OK" ? Colour::kGreen : f.state == "WARN" ? Colour::kYellow : Colour::kRed;
+    fmt::print("{}  {:<12}  {}\n", paint(c, fmt::format("{:<4}", f.state), tty), f.subject, f.text);
+  }
+  return bad ? 1 : 0;
+}
+
+}  // namespace colony::cli

@@ -1,0 +1,106 @@
+// colony scale, delete, logs, down, schema: the small verbs.
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "control/cli/print.h"
+#include "control/cli/verbs.h"
+#include "domain/spec_parse.h"
+#include "domain/status_json.h"
+
+namespace colony::cli {
+
+using nlohmann::json;
+
+int scale(const Common& common, const ScaleOptions& options) {
+  auto target = find_target(common.address, common.token_file);
+  if (!target) return finish(target.error());
+  ControlClient client(*target);
+  std::string app = options.target, deployment;
+  if (auto slash = app.find('/'); slash != std::string::npos) {
+    deployment = app.substr(slash + 1);
+    app.resize(slash);
+  } else {
+    auto body = client.call("GET", "/api/v1/applications/" + app);
+    if (!body) return finish(body.error());
+    auto s = app_status_from_json(*body);
+    if (!s) return finish(s.error());
+    if (s->deployments.size() != 1) {
+      std::string names;
+      for (const auto& d : s->deployments) names += fmt::format("{}{}/{}", names.empty() ? "" : ", ", app, d.name);
+      return finish(invalid_argument(fmt::format("{} has several deployments; say which: {}", app, names)));
+    }
+    deployment = s->deployments[0].name;
+  }
+  auto done = client.call("POST", fmt::format("/api/v1/applications/{}/deployments/{}/scale", app, deployment),
+                          json{{"target_num_replicas", options.replicas}}.dump());
+  if (!done) return finish(done.error());
+  auto doc = json::parse(*done, nullptr, false);
+  if (options.wait) {
+    auto waited =
+        wait_for(client, app, doc.is_object() ? doc.value("revision", uint64_t{0}) : 0, false, options.timeout_s);
+    if (!waited) return finish(waited.error());
+  }
+  if (common.json)
+    fmt::print("{}\n", doc.dump(2));
+  else
+    fmt::print("{}/{} scaled to {}\n", app, deployment, options.replicas);
+  return 0;
+}
+
+int remove(const Common& common, const DeleteOptions& options) {
+  auto target = find_target(common.address, common.token_file);
+  if (!target) return finish(target.error());
+  ControlClient client(*target);
+  auto done = client.call("DELETE", "/api/v1/applications/" + options.app);
+  if (!done) return finish(done.error());
+  if (options.wait) {
+    auto waited = wait_for(client, options.app, 0, true, options.timeout_s);
+    if (!waited) return finish(waited.error());
+  }
+  if (common.json)
+    fmt::print("{}\n", json{{"name", options.app}, {"deleted", true}}.dump(2));
+  else
+    fmt::print("{} deleted\n", options.app);
+  return 0;
+}
+
+int logs(const Common& common, const LogsOptions& options) {
+  auto target = find_target(common.address, common.token_file);
+  if (!target) return finish(target.error());
+  ControlClient client(*target);
+  std::string path = fmt::format("/api/v1/applications/{}/logs?lines={}", options.app, options.lines);
+  if (!options.replica.empty()) path += "&replica=" + options.replica;
+  if (!options.follow) {
+    auto text = client.call("GET", path);
+    if (!text) return finish(text.error());
+    fmt::print("{}", *text);
+    return 0;
+  }
+  auto done = client.follow(path + "&follow=true", [](std::string_view line) {
+    fmt::print("{}\n", line);
+    std::fflush(stdout);
+    return true;
+  });
+  return done ? 0 : finish(done.error());
+}
+
+int down(const Common& common) {
+  auto target = find_target(common.address, common.token_file);
+  if (!target) return finish(target.error());
+  ControlClient client(*target);
+  auto done = client.call("POST", "/api/v1/shutdown");
+  if (!done) return finish(done.error());
+  if (common.json)
+    fmt::print("{}\n", *done);
+  else
+    fmt::print("Colony at {} is shutting down\n", target->address);
+  return 0;
+}
+
+int schema() {
+  fmt::print("{}\n", app_schema_json());
+  return 0;
+}
+
+}  // namespace colony::cli

@@ -1,0 +1,86 @@
+// What people are told: the app's status in Ray's words, derived from the units each time, pushed when it differs.
+#include <fmt/format.h>
+
+#include <set>
+
+#include "control/master/app_master.h"
+
+namespace colony::master {
+
+DeploymentStatus AppMaster::describe_deployment(const DeploymentSpec* spec, const std::string& name) {
+  DeploymentStatus out;
+  out.name = name;
+  out.target_replicas = spec && !assignment_.remove ? spec->num_replicas : 0;
+  int ready = 0, failed = 0, old = 0, behind = 0, live = 0;
+  for (auto& [id, unit] : units_) {
+    if (unit->deployment != name) continue;
+    out.replicas.push_back(describe(*unit, deps_.loop.wall_now()));
+    const auto& r = out.replicas.back();
+    if (r.state == ReplicaState::kDraining) continue;
+    ++live;
+    const bool current = is_current(*unit);
+    old += !current;
+    ready += current && r.state == ReplicaState::kReady;
+    behind += current && r.state == ReplicaState::kReady && r.revision != assignment_.revision;
+    failed += r.state == ReplicaState::kFailed;
+    const bool refused = unit->reconfigure_failed_revision == assignment_.revision && !unit->reconfigure_error.empty();
+    if (out.message.empty() && (r.state == ReplicaState::kFailed || r.state == ReplicaState::kPending || refused))
+      out.message = fmt::format("replica {}: {}", id, r.reason.empty() ? r.last_error : r.reason);
+    failed += refused;
+  }
+  if (failed > 0)
+    out.status = "UNHEALTHY";
+  else if (old > 0 || behind > 0)
+    out.status = "UPDATING";
+  else if (ready == out.target_replicas && live == out.target_replicas)
+    out.status = "HEALTHY";
+  else if (live > out.target_replicas)
+    out.status = "DOWNSCALING";
+  else
+    out.status = deploying_ ? "UPDATING" : "UPSCALING";
+  return out;
+}
+
+void AppMaster::emit() {
+  published_signal_.notify();  // the record may have changed as well
+  AppStatus s;
+  s.name = assignment_.spec.name;
+  s.revision = assignment_.revision;
+  s.epoch = assignment_.epoch;
+  s.last_deployed = last_deployed_;
+  s.route_prefix = assignment_.spec.route_prefix;
+  std::set<std::string> seen;
+  for (const auto& d : assignment_.spec.deployments) {
+    seen.insert(d.name);
+    s.deployments.push_back(describe_deployment(&d, d.name));
+  }
+  for (const auto& [id, unit] : units_)
+    if (seen.insert(unit->deployment).second) s.deployments.push_back(describe_deployment(nullptr, unit->deployment));
+
+  bool healthy = true, unhealthy = false;
+  for (const auto& d : s.deployments) {
+    healthy &= d.status == "HEALTHY";
+    unhealthy |= d.status == "UNHEALTHY";
+    if (s.message.empty() && !d.message.empty()) s.message = fmt::format("deployment {}: {}", d.name, d.message);
+  }
+  bool routed = published_.has_value();
+  if (routed) {
+    auto now = build_record();
+    now.version = published_->version;
+    routed = now == *published_;
+  }
+  if (assignment_.remove)
+    s.status = "DELETING";
+  else if (healthy && routed)
+    s.status = "RUNNING";
+  else if (deploying_)
+    s.status = unhealthy ? "DEPLOY_FAILED" : "DEPLOYING";
+  else
+    s.status = unhealthy ? "UNHEALTHY" : "RUNNING";
+  if (s.status == "RUNNING") deploying_ = false;
+  if (s == shown_) return;
+  shown_ = std::move(s);
+  on_status_(shown_);
+}
+
+}  // namespace colony::master
