@@ -5,7 +5,9 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -48,8 +50,14 @@ struct Tensor {
   std::shared_ptr<void> owner;
 };
 Tensor own_tensor(std::string name, DataType type, std::vector<int64_t> shape, std::string bytes);
-// Product of the shape; an Error for negative dimensions or overflow of 2^40.
+// Product of the shape; an Error for negative dimensions or more than 2^40.
 Result<uint64_t> element_count(const std::vector<int64_t>& shape);
+std::string shape_text(const std::vector<int64_t>& shape);  // "[-1,2048]"
+// Does the data fit shape and type? Walks the lengths of kBytes elements. The error names the tensor.
+Result<void> check_data(const Tensor& tensor);
+// The elements of a kBytes tensor, as views. The data must have passed check_data.
+std::vector<std::string_view> bytes_elements(std::string_view data);
+void append_bytes_element(std::string& data, std::string_view element);
 
 struct TensorInfo {
   std::string name;
@@ -64,9 +72,20 @@ struct ModelInfo {
   bool any_tensor = false;  // echo: takes whatever comes
 };
 
-// Set from the loop when the client has gone or the deadline has passed; a runtime polls it or registers nothing.
-struct CancelFlag {
-  std::atomic<bool> cancelled{false};
+// Set from the loop when the client has gone or the deadline has passed; a runtime polls it, or leaves a hook that stops
+// the work it is about to do. Any thread.
+class CancelFlag {
+ public:
+  bool cancelled() const { return cancelled_.load(std::memory_order_acquire); }
+  void cancel();  // runs the hook, once
+  // `hook` runs in the thread that cancels, or in this call when that has happened already. At most one at a time.
+  void set_hook(std::function<void()> hook);
+  void clear_hook();  // afterwards the hook neither runs nor will
+
+ private:
+  std::atomic<bool> cancelled_{false};
+  std::mutex mutex_;
+  std::function<void()> hook_;
 };
 
 struct InferRequest {
@@ -75,6 +94,7 @@ struct InferRequest {
   std::vector<std::string> outputs;  // wanted; empty: all
   Deadline deadline = Deadline::never();
   std::shared_ptr<CancelFlag> cancel;
+  std::shared_ptr<void> storage;  // keeps alive what `inputs` point into
 };
 
 struct InferReply {
@@ -108,6 +128,7 @@ Result<std::unique_ptr<Runtime>> make_runtime(const std::string& name);
 class Transform {
  public:
   virtual ~Transform() = default;
+  // No tensor: the answer needs no inference; to_reply is then called with a reply that has no outputs.
   virtual Result<std::vector<Tensor>> to_tensors(std::string_view body, std::string_view content_type) const = 0;
   struct Body {
     std::string content_type, data;

@@ -1,0 +1,16 @@
+// The identity model: every output is the input of the same name. For tests, benches and first steps; raw HTTP to an echo
+// deployment is answered by the replica itself and never comes here.
+#pragma once
+
+#include "request/runtime/contract.h"
+
+namespace colony::runtime::echo {
+
+// Stateless; any thread.
+class EchoRuntime final : public Runtime {
+ public:
+  Result<std::shared_ptr<Model>> load(const ModelSpec& spec, const std::string& name,
+                                      const std::string& user_config) override;
+};
+
+}  // namespace colony::runtime::echo
