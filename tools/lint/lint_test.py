@@ -74,6 +74,13 @@ class Lint(unittest.TestCase):
         self.assertEqual(code, 1, output)
         self.assertIn("src/base/a.cc:1:", output)
 
+    def test_a_link_that_leads_nowhere_is_found(self):
+        subprocess.run(["git", "init", "-q", self.root], check=True)
+        self.plant("a.md", "# A title\n[good](#a-title) [good](b/c.md)\n[bad](b/d.md)\n[bad](#no-title)\n")
+        self.plant("b/c.md", "text\n")
+        code, output = run("links.py", self.root)
+        self.assertEqual((code, output), (1, "a.md:3: b/d.md leads nowhere\na.md:4: #no-title leads nowhere\n"))
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -91,6 +91,7 @@ class Watch:
 
     def left(self, alone):
         """Lines that name each thing left. alone: nobody else tests on this machine, so all that is new is ours."""
+        time.sleep(0.1)  # a process in the middle of exec shows no environment for a moment
         deadline = time.monotonic() + 3  # what is already ending gets a moment to end
         while (found := processes(self.run_id)) and time.monotonic() < deadline:
             time.sleep(0.1)
