@@ -118,6 +118,8 @@ bool read_object(Reading& r, const Node& n, const Keys<T>& table, T& out) {
       if (k.name == m.key) row = &k;
     Reading::Step step(r, m.key);
     if (row != nullptr) {
+      // In Ray's documents null stands for "the default"; in ours it is a mistake, except for the routes.
+      if (r.dialect() == Dialect::kRay && m.value.kind == Kind::kNull && m.key != "route_prefix") continue;
       row->read(r, m.value, out);
       continue;
     }
@@ -141,6 +143,8 @@ Node write_object(const Keys<T>& table, const T& value) {
 }
 
 // One deployment or application with the checks that look at several keys.
+void read_model(Reading& r, const Node& n, ModelSpec& out);  // of `model:`, which may be a path alone
+void read_named_model(Reading& r, const Node& n, ModelSpec& out);
 void read_deployment(Reading& r, const Node& n, DeploymentSpec& out);
 void read_app(Reading& r, const Node& n, AppSpec& out);
 std::vector<AppSpec> read_apps(Reading& r, const Node& list);

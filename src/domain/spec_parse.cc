@@ -108,7 +108,7 @@ void read_app(Reading& r, const Node& n, AppSpec& out) {
     }
   } else {
     read_object(r, n, app_keys(), out);
-    if (deployments == nullptr && import_path == nullptr) {
+    if (deployments == nullptr && (import_path == nullptr || import_path->kind == Kind::kNull)) {
       Reading::Step step(r, "deployments");
       r.problem(n.mark, {}, "is missing; an application needs at least one deployment");
     } else if (deployments != nullptr && deployments->kind == Kind::kList && deployments->items.empty()) {

@@ -121,8 +121,9 @@ size_t edit_distance(std::string_view a, std::string_view b) {
   return d[a.size()][b.size()];
 }
 
-// Does `given` hold nothing but what `standard` has? Mappings may leave members out.
+// Does `given` hold nothing but what `standard` has? Mappings may leave members out; null is "the default" in Ray.
 bool holds_default(const Node& given, const Node& standard) {
+  if (given.kind == Kind::kNull) return true;
   if (given.kind == Kind::kMap && standard.kind == Kind::kMap)
     return std::all_of(given.members.begin(), given.members.end(), [&](const doc::Member& m) {
       const Node* s = standard.find(m.key);
