@@ -77,6 +77,7 @@ class StreamHandler {
   virtual void on_writable() {}
   virtual void on_cancel() {}  // the client has gone or the deadline has passed; destruction follows
 };
+// Null only when the factory has finished the call itself.
 using StreamFactory = std::function<std::unique_ptr<StreamHandler>(StreamCall& call)>;
 
 struct DispatcherOptions {
@@ -120,6 +121,9 @@ class Dispatcher : public http::Service {
   struct Hash : std::hash<std::string_view> {
     using is_transparent = void;
   };
+  http::ExchangeHandler* refuse(http::Exchange& exchange, int http_status, const Error& error,
+                                std::string_view extra = {});
+
   Options options_;
   Stats stats_;
   std::unordered_map<std::string, Method, Hash, std::equal_to<>> methods_;

@@ -1,0 +1,217 @@
+// Unary and streaming calls: how the bytes of a request become messages for a method, and its answers bytes.
+#include <utility>
+
+#include "base/check.h"
+#include "transport/grpc/call.h"
+
+namespace colony::grpc {
+namespace {
+
+// The part of Call that both kinds answer alike.
+template <class Face>
+class CallOf : public CallState, public Face {
+ public:
+  using CallState::CallState;
+  std::string_view method() const override { return method_; }
+  std::optional<std::string_view> metadata(std::string_view name) const override { return header(name); }
+  Deadline deadline() const override { return deadline_; }
+  std::string_view peer() const override { return peer_; }
+  async::Loop& loop() override { return loop_; }
+  bool cancelled() const override { return cancelled_; }
+  void add_header(std::string_view name, std::string_view value) override { add(headers_, name, value); }
+  void add_trailer(std::string_view name, std::string_view value) override { add(trailers_, name, value); }
+
+  void begin(Deadline deadline) {
+    deadline_ = deadline;
+    arm_deadline();
+  }
+
+ private:
+  static void add(std::string& lines, std::string_view name, std::string_view value) {
+    CHECK(http::is_token(name) && http::is_field_value(value));
+    lines.append(name).append(": ").append(value).append("\r\n");
+  }
+};
+
+class Unary final : public CallOf<UnaryCall> {
+ public:
+  Unary(Dispatcher& d, http::Exchange& e, const http::RequestHead& h, const UnaryFn& fn) : CallOf(d, e, h), fn_(fn) {}
+
+  void on_body(std::string_view data) override {
+    Enter enter(*this);
+    exchange_->consumed(data.size());
+    if (failed_) return;
+    decoder_.feed(data);
+    for (std::string_view message;;) {
+      const auto state = decoder_.next(message);
+      if (state == MessageDecoder::State::kNeedMore) break;
+      if (state == MessageDecoder::State::kBad) return give_up(decoder_.error());
+      if (started_) return give_up(invalid_argument("a second message in the request of a unary method"));
+      started_ = true;
+      fn_(message, *this);
+      if (exchange_ == nullptr) return;
+    }
+    if (auto ok = account(); !ok) give_up(ok.error());
+  }
+
+  void on_end(std::string_view) override {
+    Enter enter(*this);
+    if (failed_) return;
+    if (!decoder_.at_boundary()) return give_up(invalid_argument("the request ends inside a message"));
+    if (!started_) give_up(invalid_argument("the request holds no message"));
+  }
+
+  void finish(std::string_view message) override {
+    Enter enter(*this);
+    CHECK(!std::exchange(finished_, true));
+    send_message(message);
+    send_status(nullptr);
+    release();
+  }
+  void finish(const Error& error) override {
+    Enter enter(*this);
+    CHECK(!std::exchange(finished_, true));
+    send_status(&error);
+    release();
+  }
+  void on_cancel(std::function<void()> fn) override { on_cancel_ = std::move(fn); }
+
+ private:
+  // The method has not been asked: nobody else will let go.
+  void give_up(const Error& error) {
+    failed_ = true;
+    send_status(&error);
+    if (!started_) {
+      release();
+    } else if (!finished_) {
+      cancelled_ = true;
+      if (on_cancel_) std::exchange(on_cancel_, nullptr)();
+    }
+  }
+  void cancel() override {
+    if (!started_) release();
+    failed_ = true;
+    if (!finished_ && on_cancel_) std::exchange(on_cancel_, nullptr)();
+  }
+  void over() override {
+    if (!started_) release();
+  }
+
+  const UnaryFn& fn_;
+  std::function<void()> on_cancel_;
+  bool started_ = false, finished_ = false, failed_ = false;
+};
+
+class Streaming final : public CallOf<StreamCall> {
+ public:
+  using CallOf::CallOf;
+
+  void make_handler(const StreamFactory& factory) {
+    Enter enter(*this);
+    handler_ = factory(*this);
+    CHECK(handler_ != nullptr || done_);
+  }
+
+  void on_body(std::string_view data) override {
+    Enter enter(*this);
+    unconsumed_ += data.size();
+    if (!done_) {
+      decoder_.feed(data);
+      pump();
+    }
+    give_credit();
+  }
+  void on_end(std::string_view) override {
+    Enter enter(*this);
+    half_closed_ = true;
+    pump();
+  }
+  void on_writable() override {
+    Enter enter(*this);
+    if (handler_ && !done_) handler_->on_writable();
+  }
+
+  void send(std::string_view message) override {
+    Enter enter(*this);
+    if (!done_) send_message(message);
+  }
+  int64_t writable() const override { return can_send() ? exchange_->writable() : 0; }
+  void pause() override { paused_ = true; }
+  void resume() override {
+    Enter enter(*this);
+    paused_ = false;
+    pump();
+    give_credit();
+  }
+  void finish() override { finish_with(nullptr); }
+  void finish(const Error& error) override { finish_with(&error); }
+
+ private:
+  void finish_with(const Error* error) {
+    Enter enter(*this);
+    if (std::exchange(done_, true)) return;
+    send_status(error);
+  }
+
+  void pump() {
+    if (pumping_ || !handler_) return;
+    pumping_ = true;
+    auto state = MessageDecoder::State::kNeedMore;
+    std::string_view message;
+    while (!paused_ && !done_) {
+      state = decoder_.next(message);
+      if (state != MessageDecoder::State::kMessage) break;
+      handler_->on_message(message);
+    }
+    decoder_.keep();
+    pumping_ = false;
+    if (done_) return;
+    if (state == MessageDecoder::State::kBad) return finish_with(&decoder_.error());
+    if (auto ok = account(); !ok) return finish_with(&ok.error());
+    if (!half_closed_ || half_close_told_ || paused_) return;
+    if (!decoder_.at_boundary()) {
+      const Error error = invalid_argument("the request ends inside a message");
+      return finish_with(&error);
+    }
+    half_close_told_ = true;
+    handler_->on_half_close();
+  }
+
+  // The client may send more once everything it sent was taken. While paused its window closes.
+  void give_credit() {
+    if (exchange_ == nullptr || (paused_ && !done_) || unconsumed_ == 0) return;
+    exchange_->consumed(std::exchange(unconsumed_, 0));
+  }
+
+  void cancel() override {
+    done_ = true;
+    if (handler_) handler_->on_cancel();
+  }
+  void over() override {
+    done_ = true;
+    release();
+  }
+
+  std::unique_ptr<StreamHandler> handler_;
+  size_t unconsumed_ = 0;
+  bool paused_ = false, pumping_ = false, half_closed_ = false, half_close_told_ = false, done_ = false;
+};
+
+}  // namespace
+
+http::ExchangeHandler* start_unary(Dispatcher& dispatcher, http::Exchange& exchange, const http::RequestHead& head,
+                                   Deadline deadline, const UnaryFn& fn) {
+  auto* call = new Unary(dispatcher, exchange, head, fn);
+  call->begin(deadline);
+  return call;
+}
+
+http::ExchangeHandler* start_stream(Dispatcher& dispatcher, http::Exchange& exchange, const http::RequestHead& head,
+                                    Deadline deadline, const StreamFactory& factory) {
+  auto* call = new Streaming(dispatcher, exchange, head);
+  call->begin(deadline);
+  call->make_handler(factory);
+  return call;
+}
+
+}  // namespace colony::grpc
