@@ -25,10 +25,11 @@ enum class Type : uint8_t {
   kBody = 4,     // payload: body
   kEnd = 5,      // payload: trailer lines, may be empty
   kCredit = 6,   // head_len field = bytes granted to the receiver of this frame
-  kCancel = 7,   // the caller no longer wants the call, or the replica resets it (payload: reason text)
+  kCancel = 7,   // the caller no longer wants the call (no payload), or the replica breaks its reply off (payload: one
+                 // byte Code, then a text)
   kPing = 8,     // payload 8 bytes, echoed in kPong
   kPong = 9,
-  kGoaway = 10,  // start no new call here; those that the replica has taken are still answered
+  kGoaway = 10,  // from the replica: start no new call here; from the proxy: no further call follows
 };
 
 inline constexpr uint8_t kFlagEnd = 1;  // nothing follows in this direction

@@ -4,19 +4,12 @@
 
 #include <memory>
 
-#include "async/loop.h"
-#include "transport/http/exchange.h"
+#include "transport/http/connection.h"
 
 namespace colony::frame {
 
-class ServerConnection {
- public:
-  virtual ~ServerConnection() = default;
-  // Takes over a stream whose first bytes are kMagic (not yet consumed). `on_closed` may destroy the connection.
-  static std::unique_ptr<ServerConnection> serve(std::unique_ptr<async::Stream> stream, async::Loop& loop,
-                                                 http::Service& service, std::function<void()> on_closed);
-  virtual void goaway() = 0;  // tells the proxy to start nothing new here
-  virtual size_t open_requests() const = 0;
-};
+// As http::serve_http1(); the stream's first bytes are kMagic. drain() sends a goaway: the proxy starts nothing new here,
+// what runs is answered, then the connection ends.
+std::unique_ptr<http::Connection> serve_frames(std::unique_ptr<async::Stream> stream, http::ConnectionContext& context);
 
 }  // namespace colony::frame

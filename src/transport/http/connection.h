@@ -28,6 +28,7 @@ struct ConnectionContext {
   const ServerOptions& options;
   ServerStats& stats;
   ConnectionClosed on_closed;
+  std::string scratch = {};  // where a connection puts text together during one call
 };
 
 // One accepted stream, from its first byte to its end. Owned by the server, lives on its loop, owns its stream.

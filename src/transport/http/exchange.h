@@ -3,6 +3,7 @@
 // Everything runs on the connection's loop. The proxy, the control API and the replica all serve through this one face.
 #pragma once
 
+#include <string>
 #include <string_view>
 
 #include "async/loop.h"
@@ -13,7 +14,8 @@ namespace colony::http {
 enum class More : bool { kNo, kYes };  // does more follow (body or trailers)?
 enum class Carrier : uint8_t { kHttp1, kHttp2, kFrame };
 
-// What a Service keeps per request. Order of calls: on_body* on_end? ... then on_done exactly once, last.
+// What a Service keeps per request. Nothing here is called from inside a call into the Exchange (so the handler may answer
+// and look at itself afterwards), and the bytes shown are valid during the call only. Order of calls: on_body* on_end? ... then on_done exactly once, last.
 // The connection never touches the handler after on_done; the handler may delete or recycle itself there.
 class ExchangeHandler {
  public:
@@ -68,10 +70,13 @@ class Service {
   virtual ExchangeHandler* on_request(Exchange& exchange, const RequestHead& head) = 0;
 };
 
+// The one shape of our errors as text: {"error":"message","code":"NOT_FOUND","reason":"..."}. Bytes of the message that are
+// no UTF-8 become U+FFFD.
+std::string error_json(const Error& error);
 // Answers with a whole reply; adds content-length. `extra`: further "name: value\r\n" lines.
 void reply_with(Exchange& exchange, int status, std::string_view content_type, std::string_view body,
                 std::string_view extra = {});
-// The one shape of our errors: {"error":"message","code":"NOT_FOUND","reason":"..."}; for a gRPC request a trailers-only
+// Answers with error_json() and the status of its code; for a gRPC request a trailers-only
 // reply with grpc-status and grpc-message. 429 and 503 carry Retry-After.
 void reply_error(Exchange& exchange, bool grpc, const Error& error, std::string_view extra = {});
 

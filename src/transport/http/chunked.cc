@@ -1,0 +1,139 @@
+// The chunked decoder: a state per place in the coding; every call walks as far as one event.
+#include "transport/http/chunked.h"
+
+#include <algorithm>
+
+#include "transport/http/head.h"
+
+namespace colony::http {
+namespace {
+
+int hex_digit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  const int lower = c | 0x20;
+  return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
+enum class Line : uint8_t { kOk, kNeedMore, kBad };
+
+// One trailer field at the start of `data`; `size` is its length with CRLF.
+Line trailer_line(std::string_view data, size_t& size) {
+  const size_t colon = std::min(data.find_first_of(":\r\n"), data.size());
+  if (colon > 0 && !is_token(data.substr(0, colon))) return Line::kBad;
+  if (colon == data.size()) return Line::kNeedMore;
+  if (colon == 0 || data[colon] != ':') return Line::kBad;
+  const size_t end = std::min(data.find_first_of("\r\n", colon), data.size());
+  if (!is_field_value(data.substr(colon + 1, end - colon - 1))) return Line::kBad;
+  if (end == data.size() || (data[end] == '\r' && end + 1 == data.size())) return Line::kNeedMore;
+  if (data[end] != '\r' || data[end + 1] != '\n') return Line::kBad;
+  const std::string_view name = data.substr(0, colon);
+  for (std::string_view no : {"content-length", "transfer-encoding", "host", "connection", "trailer", "te", "upgrade",
+                              "content-encoding", "content-type", "content-range", "authorization"})
+    if (iequals(name, no)) return Line::kBad;
+  size = end + 2;
+  return Line::kOk;
+}
+
+}  // namespace
+
+bool valid_trailers(std::string_view lines) {
+  while (!lines.empty()) {
+    size_t size = 0;
+    if (trailer_line(lines, size) != Line::kOk) return false;
+    lines.remove_prefix(size);
+  }
+  return true;
+}
+
+size_t write_chunk_head(char* out, uint64_t size) {
+  size_t digits = 1;
+  while (digits < 16 && (size >> (digits * 4)) != 0) ++digits;
+  for (size_t i = 0; i < digits; ++i) out[i] = "0123456789abcdef"[(size >> ((digits - 1 - i) * 4)) & 15];
+  out[digits] = '\r';
+  out[digits + 1] = '\n';
+  return digits + 2;
+}
+
+ChunkedDecoder::Event ChunkedDecoder::size_line(std::string_view data, size_t& used, std::string_view& piece) {
+  const auto bad = [&](std::string_view why) {
+    piece = why;
+    return Event::kBad;
+  };
+  uint64_t size = 0;
+  size_t i = 0;
+  for (; i < data.size() && hex_digit(data[i]) >= 0; ++i) {
+    if (i == 15) return bad("a chunk's size has more than 15 digits");
+    size = size * 16 + static_cast<uint64_t>(hex_digit(data[i]));
+  }
+  if (i == data.size()) return Event::kNeedMore;
+  if (i == 0) return bad("a chunk's size is not a hexadecimal number");
+  if (size > kMaxChunk) return bad("a chunk's size is too large");
+  if (data[i] == ';') {
+    while (i < data.size() && i < kMaxChunkLine && is_field_value(data.substr(i, 1))) ++i;
+    if (i == kMaxChunkLine) return bad("a chunk's extensions are longer than 256 bytes");
+    if (i == data.size()) return Event::kNeedMore;
+  }
+  if (data[i] != '\r') return bad("a chunk's size is not followed by CRLF");
+  if (i + 1 == data.size()) return Event::kNeedMore;
+  if (data[i + 1] != '\n') return bad("a chunk's size is not followed by CRLF");
+  used += i + 2;
+  left_ = size;
+  state_ = size > 0 ? State::kData : State::kTrailers;
+  return Event::kData;
+}
+
+ChunkedDecoder::Event ChunkedDecoder::next(std::string_view data, size_t& used, std::string_view& piece,
+                                           size_t max_piece) {
+  used = 0;
+  piece = {};
+  for (;;) {
+    const std::string_view rest = data.substr(used);
+    switch (state_) {
+      case State::kSize:
+        if (const Event e = size_line(rest, used, piece); e != Event::kData) return e;
+        break;
+      case State::kData:
+        if (rest.empty()) return Event::kNeedMore;
+        piece = rest.substr(0, std::min<uint64_t>(left_, std::min(rest.size(), max_piece)));
+        used += piece.size();
+        left_ -= piece.size();
+        if (left_ == 0) state_ = State::kDataEnd;
+        return Event::kData;
+      case State::kDataEnd:
+        if (rest.empty() || (rest.size() == 1 && rest[0] == '\r')) return Event::kNeedMore;
+        if (rest[0] != '\r' || rest[1] != '\n') {
+          piece = "a chunk is not followed by CRLF";
+          return Event::kBad;
+        }
+        used += 2;
+        state_ = State::kSize;
+        break;
+      case State::kTrailers: {
+        size_t at = 0;
+        for (;;) {
+          const std::string_view line = rest.substr(at);
+          if (line.starts_with("\r\n")) {
+            piece = rest.substr(0, at);
+            used += at + 2;
+            return Event::kEnd;
+          }
+          if (at + line.size() > kMaxTrailerBytes) {
+            piece = "the trailers are larger than 16 KiB";
+            return Event::kBad;
+          }
+          if (line.empty() || line == "\r") return Event::kNeedMore;
+          size_t size = 0;
+          const Line outcome = trailer_line(line, size);
+          if (outcome == Line::kNeedMore) return Event::kNeedMore;
+          if (outcome == Line::kBad) {
+            piece = "a trailer is malformed, or is a field that may not be one";
+            return Event::kBad;
+          }
+          at += size;
+        }
+      }
+    }
+  }
+}
+
+}  // namespace colony::http

@@ -1,0 +1,175 @@
+// The listening server: accepts, looks at the first bytes, and hands the stream to the carrier that speaks them.
+#include "transport/http/server.h"
+
+#include <algorithm>
+#include <unordered_map>
+#include <vector>
+
+#include "async/deferred.h"
+#include "transport/frame/codec.h"
+#include "transport/frame/server.h"
+#include "transport/http/connection.h"
+
+namespace colony::http {
+namespace {
+
+class HttpServer;
+
+// A stream of which too little has been seen to know its carrier. Owned by the server; hands the stream on or ends.
+class FreshStream final : public async::StreamHandler {
+ public:
+  FreshStream(HttpServer& server, std::unique_ptr<async::Stream> stream);
+  size_t on_bytes(std::string_view data) override;
+  void on_end() override;
+  void on_closed(const Error&) override { on_end(); }
+
+ private:
+  HttpServer& server_;
+  std::unique_ptr<async::Stream> stream_;
+  async::Timer timer_;
+  bool begun_ = false;
+};
+
+class HttpServer final : public Server {
+ public:
+  HttpServer(async::Loop& loop, Service& service, ServerOptions options)
+      : options_(options),
+        context_{loop, service, options_, stats_, [this](Connection& c) { bury(c); }},
+        reap_(loop, [this] { reap(); }) {}
+
+  // What is destroyed here says on_done(false) to its requests; whoever that is may still look at this server.
+  ~HttpServer() override {
+    listener_.reset();
+    fresh_.clear();
+    auto connections = std::move(connections_);
+    connections_.clear();
+    connections.clear();
+    reap();
+  }
+
+  Result<void> start(const async::Endpoint& at) {
+    TRY(listener_, context_.loop.listen(at, [this](std::unique_ptr<async::Stream> s) { accept(std::move(s)); },
+                                        {.reuse_port = options_.reuse_port}));
+    endpoint_ = listener_->endpoint();
+    return {};
+  }
+
+  async::Endpoint endpoint() const override { return endpoint_; }
+
+  void drain() override {
+    if (std::exchange(draining_, true)) return;
+    listener_.reset();
+    for (auto& [key, fresh] : fresh_) dead_fresh_.push_back(std::move(fresh));
+    fresh_.clear();
+    std::vector<Connection*> all;
+    for (auto& [key, connection] : connections_) all.push_back(key);
+    for (Connection* c : all) c->drain();  // a closed one stays in memory until reap()
+    reap_.schedule();
+  }
+
+  bool drained() const override { return draining_ && open() == 0; }
+
+  ServerStats stats() const override {
+    ServerStats s = stats_;
+    s.open_connections = open();
+    return s;
+  }
+
+  ConnectionContext& context() { return context_; }
+
+  // Gives the stream to its carrier, which then sees the bytes that `fresh` was shown.
+  size_t hand_over(FreshStream& fresh, std::unique_ptr<Connection> connection, std::string_view data) {
+    Connection& c = *connection;
+    connections_.emplace(&c, std::move(connection));
+    drop(fresh);
+    return c.on_bytes(data);
+  }
+
+  void drop(FreshStream& fresh) {
+    const auto it = fresh_.find(&fresh);
+    if (it == fresh_.end()) return;
+    dead_fresh_.push_back(std::move(it->second));
+    fresh_.erase(it);
+    reap_.schedule();
+  }
+
+ private:
+  size_t open() const { return connections_.size() + fresh_.size(); }
+
+  void accept(std::unique_ptr<async::Stream> stream) {
+    if (open() >= options_.max_connections) {
+      ++stats_.refused;
+      return;
+    }
+    ++stats_.accepted;
+    auto fresh = std::make_unique<FreshStream>(*this, std::move(stream));
+    FreshStream* key = fresh.get();
+    fresh_.emplace(key, std::move(fresh));
+  }
+
+  void bury(Connection& c) {
+    const auto it = connections_.find(&c);
+    if (it == connections_.end()) return;
+    dead_.push_back(std::move(it->second));
+    connections_.erase(it);
+    reap_.schedule();
+  }
+
+  void reap() {
+    auto dead = std::move(dead_);
+    auto dead_fresh = std::move(dead_fresh_);
+    dead_.clear();
+    dead_fresh_.clear();
+  }
+
+  ServerOptions options_;
+  ServerStats stats_;
+  ConnectionContext context_;
+  std::unique_ptr<async::Listener> listener_;
+  async::Endpoint endpoint_;
+  bool draining_ = false;
+  std::unordered_map<FreshStream*, std::unique_ptr<FreshStream>> fresh_;
+  std::unordered_map<Connection*, std::unique_ptr<Connection>> connections_;
+  std::vector<std::unique_ptr<FreshStream>> dead_fresh_;
+  std::vector<std::unique_ptr<Connection>> dead_;
+  async::Deferred reap_;
+};
+
+FreshStream::FreshStream(HttpServer& server, std::unique_ptr<async::Stream> stream)
+    : server_(server), stream_(std::move(stream)), timer_(server.context().loop, [this] { server_.drop(*this); }) {
+  stream_->set_handler(this);
+  timer_.arm_after(server.context().options.idle_timeout);
+}
+
+void FreshStream::on_end() { server_.drop(*this); }
+
+size_t FreshStream::on_bytes(std::string_view data) {
+  if (!stream_) return data.size();
+  ConnectionContext& context = server_.context();
+  const auto begins = [&](std::string_view with) {
+    const size_t n = std::min(data.size(), with.size());
+    return data.substr(0, n) == with.substr(0, n);
+  };
+  constexpr std::string_view kHttp2 = kHttp2Preface.substr(0, 14);
+  const bool frames = context.options.accept_frames && begins(frame::kMagic), http2 = begins(kHttp2);
+  if ((frames && data.size() < frame::kMagic.size()) || (http2 && data.size() < kHttp2.size())) {
+    if (!std::exchange(begun_, true)) timer_.arm_after(context.options.head_timeout);
+    return 0;
+  }
+  timer_.cancel();
+  auto connection = frames  ? frame::serve_frames(std::move(stream_), context)
+                    : http2 ? serve_http2(std::move(stream_), context)
+                            : serve_http1(std::move(stream_), context);
+  return server_.hand_over(*this, std::move(connection), data);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Server>> Server::listen(async::Loop& loop, const async::Endpoint& at, Service& service,
+                                               ServerOptions options) {
+  auto server = std::make_unique<HttpServer>(loop, service, options);
+  TRY_VOID(server->start(at));
+  return server;
+}
+
+}  // namespace colony::http
