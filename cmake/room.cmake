@@ -124,6 +124,9 @@ endfunction()
 
 # tests/<dir>/test_*.py: one ctest entry per file, run by pytest from the environment that ./dev setup made.
 function(colony_python_tests dir)
+  if(NOT TARGET colony)
+    return()
+  endif()
   file(GLOB scripts CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/tests/${dir}/test_*.py")
   foreach(script ${scripts})
     get_filename_component(stem "${script}" NAME_WE)
