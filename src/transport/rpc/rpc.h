@@ -38,6 +38,7 @@ class Client {
   const async::Endpoint& endpoint() const { return to_; }
 
  private:
+  async::Loop& loop_;
   async::Endpoint to_;
   http::Client http_;
 };
