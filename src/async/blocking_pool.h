@@ -21,7 +21,7 @@ class BlockingPool {
     size_t max_queued = 1024;
   };
   static std::unique_ptr<BlockingPool> threads(Options options);
-  // Runs the work in the calling turn's next post: for simulated time, where no thread may exist.
+  // Runs the work inside submit(); run()'s result comes with the next post. For simulated time, where no thread may exist.
   static std::unique_ptr<BlockingPool> inline_for_tests();
 
   virtual ~BlockingPool() = default;  // finishes what is queued, joins the threads

@@ -4,7 +4,7 @@
 // Readiness stays out of this interface (bytes arrive, bytes are handed over), so that io_uring can come as a third.
 //
 // One turn: wait -> read the clock once -> events (at most one read of 256 KiB per stream) -> posted work -> deferred
-// work -> flush of every stream that was written to -> due timers. Everything below is called on the loop's own thread
+// work -> flush of every stream that was written to -> due timers -> flush of what they wrote. Everything below is called on the loop's own thread
 // unless it says "any thread".
 #pragma once
 
@@ -40,24 +40,30 @@ class StreamHandler {
   virtual size_t on_bytes(std::string_view data) = 0;
   // Everything written has left for the kernel, after a time in which it had not (pending() was above zero at a flush).
   virtual void on_drained() {}
-  // The peer ended its half. Unconsumed bytes were shown before. Writing is still possible.
+  // The peer ended its half. Unconsumed bytes were shown before. Writing is still possible on TCP; a unix peer that has
+  // closed its socket is followed by on_closed.
   virtual void on_end() = 0;
-  // Connection lost; the stream is dead. Called at most once, never from inside a call into the stream.
+  // Connection lost; the stream is dead. Called at most once, never from inside a call into the stream, and after what
+  // the peer had sent before was shown (a paused stream is told at once when the transport reports an error, and
+  // otherwise when it resumes or writes).
   virtual void on_closed(const Error& error) = 0;
 };
 
-// A connected, ordered byte stream (TCP or unix). Owned by its user; destruction closes it at once.
+// A connected, ordered byte stream (TCP or unix). Owned by its user; destruction closes it at once and drops the outbox.
+// Calls into a dead stream do nothing.
 class Stream {
  public:
   virtual ~Stream() = default;
-  virtual void set_handler(StreamHandler* handler) = 0;  // before the first turn; may be changed in a callback
+  // Before the first turn. May be changed later, also in a callback: the new handler is shown what the old one left.
+  virtual void set_handler(StreamHandler* handler) = 0;
   // Appends to the outbox, which leaves in one system call at the end of the turn.
   virtual void write(std::string_view data) = 0;
   // Sends at once when the outbox is empty and copies only an unsent tail; otherwise like write().
   virtual void write_now(std::string_view data) = 0;
   virtual void write_now(std::string_view a, std::string_view b) = 0;  // gathered: head and body
   virtual size_t pending() const = 0;                                  // bytes in the outbox
-  // After pause() no on_bytes comes until resume(); bytes already kept are shown again by resume() in the same turn.
+  // After pause() no on_bytes comes until resume(); bytes already kept are shown again after resume() without waiting for
+  // new ones (later in this turn or in the next, never inside the call). Without pause(), resume() asks for just that.
   virtual void pause() = 0;
   virtual void resume() = 0;
   virtual void shutdown_write() = 0;  // end our half once the outbox is empty
@@ -128,8 +134,8 @@ class Loop {
   // Calls `done` exactly once, never from inside connect().
   virtual void connect(const Endpoint& to, Deadline deadline, ConnectFn done) = 0;
 
-  // `fn` runs whenever the descriptor is readable (level-triggered). The descriptor stays the caller's. SimLoop:
-  // kUnimplemented.
+  // `fn` runs whenever the descriptor is readable (level-triggered). The descriptor stays the caller's, who destroys the
+  // watch before closing it. SimLoop: kUnimplemented.
   virtual Result<std::unique_ptr<FdWatch>> watch_fd(int fd, std::function<void()> fn) = 0;
 
   virtual TimerWheel& timers() = 0;

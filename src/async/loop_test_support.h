@@ -104,9 +104,11 @@ struct Pair {
   Recorder near_events, far_events;  // outlive the streams
   std::unique_ptr<Listener> listener;
   std::unique_ptr<Stream> near, far;
+  std::vector<std::unique_ptr<Stream>> others;  // accepted after the first
 
   Pair(Driver& driver, const Endpoint& at) {
     auto listening = driver.loop->listen(at, [this](std::unique_ptr<Stream> s) {
+      if (far) return others.push_back(std::move(s));
       far = std::move(s);
       far->set_handler(&far_events);
     });

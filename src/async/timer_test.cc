@@ -1,0 +1,175 @@
+// Timers on both loops, and the wheel against a plain model under random arming.
+#include <map>
+
+#include "async/loop_test_support.h"
+
+namespace colony::async::test {
+namespace {
+
+template <class Driver>
+class TimerConformance : public ::testing::Test {
+ protected:
+  Driver driver;
+  Loop& loop = *driver.loop;
+};
+using Drivers = ::testing::Types<EpollDriver, SimDriver>;
+TYPED_TEST_SUITE(TimerConformance, Drivers);
+
+TYPED_TEST(TimerConformance, ATimerIsNeverEarlyAndFiresOnce) {
+  for (const Duration d : {Duration(0ms), Duration(1us), Duration(1500us), Duration(7ms), Duration(300ms)}) {
+    int fired = 0;
+    TimePoint at{};
+    Timer t(this->loop, [&] { ++fired, at = this->loop.now(); });
+    const TimePoint from = this->loop.now();
+    t.arm_after(d);
+    const TimePoint due = t.at();
+    EXPECT_TRUE(t.armed());
+    EXPECT_TRUE(this->driver.run_until([&] { return fired > 0; }));
+    EXPECT_GE(at, due);
+    EXPECT_GE(at, from + d);
+    EXPECT_FALSE(t.armed());
+    this->driver.settle();
+    EXPECT_EQ(fired, 1);
+  }
+}
+
+TYPED_TEST(TimerConformance, MovingATimerLaterOrSoonerIsObeyed) {
+  TimePoint later_at{}, sooner_at{};
+  Timer later(this->loop, [&] { later_at = this->loop.now(); });
+  Timer sooner(this->loop, [&] { sooner_at = this->loop.now(); });
+  const TimePoint from = this->loop.now();
+  later.arm_after(5ms);
+  later.arm(from + 60ms);
+  sooner.arm_after(1h);
+  sooner.arm(from + 20ms);
+  EXPECT_TRUE(this->driver.run_until([&] { return later_at != TimePoint{}; }));
+  EXPECT_GE(later_at, from + 60ms);
+  EXPECT_GE(sooner_at, from + 20ms);
+  EXPECT_LE(sooner_at, later_at);
+}
+
+TYPED_TEST(TimerConformance, ACancelledTimerStaysSilentAndCanBeArmedAgain) {
+  int fired = 0;
+  Timer t(this->loop, [&] { ++fired; });
+  t.arm_after(1ms);
+  t.cancel();
+  EXPECT_FALSE(t.armed());
+  bool later = false;
+  Timer end(this->loop, [&] { later = true; });
+  end.arm_after(20ms);
+  EXPECT_TRUE(this->driver.run_until([&] { return later; }));
+  EXPECT_EQ(fired, 0);
+  t.arm_after(1ms);
+  EXPECT_TRUE(this->driver.run_until([&] { return fired == 1; }));
+}
+
+TYPED_TEST(TimerConformance, CallbacksMayArmCancelAndDestroyTimersThatAreDueWithThem) {
+  int fired = 0;
+  auto doomed = std::make_unique<Timer>(this->loop, [&] { ++fired; });
+  Timer silenced(this->loop, [&] { ++fired; });
+  Timer put_off(this->loop, [&] { ++fired; });
+  const TimePoint at = this->loop.now() + 5ms;
+  int own = 0;
+  std::unique_ptr<Timer> first;
+  first = std::make_unique<Timer>(this->loop, [&] {
+    doomed.reset();
+    silenced.cancel();
+    put_off.arm_after(30ms);
+    if (++own < 3) {
+      first->arm(this->loop.now());
+    } else {
+      first.reset();
+    }
+  });
+  first->arm(at);
+  doomed->arm(at);
+  silenced.arm(at);
+  put_off.arm(at);
+  EXPECT_TRUE(this->driver.run_until([&] { return fired == 1; }));
+  EXPECT_EQ(own, 3);
+  this->driver.settle();
+  EXPECT_EQ(fired, 1);
+}
+
+TYPED_TEST(TimerConformance, ATimerThatRearmsItselfAtOnceDoesNotStarveTheLoop) {
+  int fired = 0;
+  bool posted = false;
+  Timer t(this->loop, [&] {
+    ++fired;
+    if (!posted) t.arm(this->loop.now());
+    if (fired == 3) this->loop.post([&] { posted = true; });
+  });
+  t.arm(this->loop.now());
+  EXPECT_TRUE(this->driver.run_until([&] { return posted; }));
+}
+
+TYPED_TEST(TimerConformance, EqualTimesFireInTheOrderOfArming) {
+  std::vector<int> order;
+  std::vector<std::unique_ptr<Timer>> timers;
+  const TimePoint at = this->loop.now() + 500ms;  // filed above the first level
+  for (int i = 0; i < 20; ++i) {
+    timers.push_back(std::make_unique<Timer>(this->loop, [&order, i] { order.push_back(i); }));
+    timers.back()->arm(at);
+  }
+  EXPECT_TRUE(this->driver.run_until([&] { return order.size() == 20; }));
+  EXPECT_TRUE(std::is_sorted(order.begin(), order.end()));
+}
+
+TEST(TimerWheel, AgreesWithAModelUnderRandomArmingOverMonths) {
+  for (uint64_t seed = 1; seed <= 8; ++seed) {
+    SCOPED_TRACE(seed);
+    auto loop = SimLoop::create({.seed = seed});
+    Rng rng(seed);
+    constexpr int kTimers = 200;
+    std::map<int, TimePoint> model;  // armed timer -> wanted time
+    std::vector<std::unique_ptr<Timer>> timers;
+    int fired = 0;
+    for (int i = 0; i < kTimers; ++i) {
+      timers.push_back(std::make_unique<Timer>(*loop, [&, i] {
+        ++fired;
+        auto it = model.find(i);
+        ASSERT_NE(it, model.end());
+        EXPECT_GE(loop->now(), it->second);
+        EXPECT_LT(loop->now() - it->second, 1ms);
+        model.erase(it);
+      }));
+    }
+    for (int step = 0; step < 3000; ++step) {
+      const int i = static_cast<int>(rng.below(kTimers));
+      auto& t = *timers[static_cast<size_t>(i)];
+      switch (rng.below(4)) {
+        case 0:
+          t.cancel();
+          model.erase(i);
+          break;
+        case 1: loop->run_for(Duration(static_cast<int64_t>(rng.below(uint64_t{1} << rng.below(52))))); break;
+        default: {
+          // From nanoseconds to some fifty days.
+          t.arm_after(Duration(static_cast<int64_t>(rng.below(uint64_t{1} << rng.below(53)))));
+          model[i] = t.at();
+        }
+      }
+      ASSERT_EQ(t.armed(), model.contains(i));
+      for (const auto& [id, at] : model) ASSERT_GE(at + 1ms, loop->now()) << "timer " << id << " was missed";
+    }
+    loop->run_for(24h * 400);
+    EXPECT_TRUE(model.empty());
+    EXPECT_GT(fired, 100);
+  }
+}
+
+TEST(TimerWheel, ThousandsOfIdleTimersCostNoTurns) {
+  auto loop = EpollLoop::create();
+  std::vector<std::unique_ptr<Timer>> timers;
+  for (int i = 0; i < 20000; ++i) {
+    timers.push_back(std::make_unique<Timer>(*loop, [] {}));
+    timers.back()->arm_after(30s + i * 1ms);
+  }
+  Timer end(*loop, [&] { loop->stop(); });
+  end.arm_after(200ms);
+  loop->run();
+  EXPECT_LT(loop->turns(), 50u);
+}
+
+}  // namespace
+}  // namespace colony::async::test
