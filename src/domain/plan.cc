@@ -131,7 +131,7 @@ std::string to_json_text(const std::vector<PlanAction>& plan) {
     doc::Node keys = doc::list();
     for (const std::string& k : a.keys) keys.items.push_back(doc::string(k));
     doc::Node n = doc::map();
-    n.add("action", doc::string(std::string(to_string(a.kind)))).add("app", doc::string(a.app));
+    n.add("kind", doc::string(std::string(to_string(a.kind)))).add("app", doc::string(a.app));
     if (!a.deployment.empty()) n.add("deployment", doc::string(a.deployment));
     if (!a.keys.empty()) n.add("keys", std::move(keys));
     if (!a.from.empty()) n.add("from", doc::string(a.from));

@@ -31,7 +31,7 @@ std::string_view to_string(PlanAction::Kind kind);  // "create_app", ...
 
 // Null: there is none. Both null: nothing.
 std::vector<PlanAction> make_plan(const AppSpec* before, const AppSpec* after);
-// [{"action","app","deployment","keys","from","to","text"}]
+// [{"kind","app","deployment","keys","from","to","text"}]
 std::string to_json_text(const std::vector<PlanAction>& plan);
 
 }  // namespace colony

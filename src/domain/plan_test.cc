@@ -82,7 +82,7 @@ TEST(Plan, NamesRoutesAndTheIngress) {
   b = app();
   b.deployments.pop_back();
   EXPECT_EQ(to_json_text(make_plan(&a, &b)),
-            R"([{"action":"delete_deployment","app":"a","deployment":"y","text":"delete deployment a/y"}])");
+            R"([{"kind":"delete_deployment","app":"a","deployment":"y","text":"delete deployment a/y"}])");
 }
 
 }  // namespace
