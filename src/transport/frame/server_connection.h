@@ -1,0 +1,96 @@
+// The replica's end of one framed link: a slot per call, each an Exchange. Internal to transport/frame; made by
+// serve_frames(). The connection's side is server.cc, the Exchange's verbs are in exchange.cc.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "async/deferred.h"
+#include "transport/frame/flow.h"
+#include "transport/frame/server.h"
+#include "transport/http/chunked.h"
+
+namespace colony::frame {
+
+class ServerConnection;
+
+// One call in service. The objects are kept and used again: a call allocates nothing once its slot has been in use.
+class ServerCall final : public http::Exchange {
+ public:
+  ServerCall(ServerConnection& connection, uint32_t slot) : connection_(connection), slot_(slot) {}
+
+  void reply(std::string_view block, std::string_view body, http::More more) override;
+  void reply(const http::ReplyHead& head, std::string_view body, http::More more) override;
+  void body(std::string_view data, http::More more) override;
+  void end(std::string_view trailers) override;
+  void abort(const Error& error) override;
+  int64_t writable() const override;
+  void consumed(size_t bytes) override;
+  http::Carrier carrier() const override { return http::Carrier::kFrame; }
+  Deadline deadline() const override { return deadline_; }
+  std::string_view peer() const override;
+  async::Loop& loop() override;
+
+ private:
+  friend class ServerConnection;
+  bool over() const { return out_.ended() || cut_; }  // the reply has been handed over, or given up
+  void settle_if_over();
+
+  ServerConnection& connection_;
+  const uint32_t slot_;
+  uint32_t stream_ = 0;  // 0: the slot is free
+  http::ExchangeHandler* handler_ = nullptr;
+  mutable Outflow out_;
+  Inflow in_;
+  Deadline deadline_ = Deadline::never();
+  bool head_request_ = false, grpc_ = false;
+  bool request_ended_ = false, replied_ = false, reply_ended_ = false, no_body_ = false;
+  bool ok_ = true, cut_ = false, listed_ = false;
+};
+
+// Owned by http::Server, lives on its loop. A frame that no honest proxy sends ends the link, and with it all its calls.
+class ServerConnection final : public http::Connection {
+ public:
+  ServerConnection(std::unique_ptr<async::Stream> stream, http::ConnectionContext& context);
+  ~ServerConnection() override;
+
+  size_t on_bytes(std::string_view data) override;
+  void on_end() override { over(); }
+  void on_closed(const Error&) override { over(); }
+  void drain() override;
+  size_t open_requests() const override { return open_; }
+  bool idle() const override { return open_ == 0; }
+  bool closing() const override { return draining_ || closed_; }
+
+ private:
+  friend class ServerCall;
+  bool take(const Header& header, std::string_view payload);
+  bool take_hello(std::string_view payload);
+  bool take_request(const Header& header, std::string_view payload);
+  bool take_body(const Header& header, std::string_view payload);
+  bool take_end(const Header& header, std::string_view payload);
+  ServerCall* find(uint32_t stream);
+  bool dead_link(std::string_view why);
+  void list(ServerCall& call);
+  void settle();
+  void finish(ServerCall& call);
+  void leave_if_drained();
+  void over();
+  void on_timer();
+
+  http::ConnectionContext& context_;
+  std::unique_ptr<async::Stream> stream_;
+  std::string peer_;
+  std::vector<std::unique_ptr<ServerCall>> slots_;
+  std::vector<ServerCall*> settling_;  // replies are whole; on_done is owed
+  async::Deferred settle_;
+  async::Timer timer_;
+  size_t open_ = 0;
+  TimePoint heard_;  // when bytes came last
+  TimePoint leave_at_ = TimePoint::max();
+  bool greeted_ = false, hello_seen_ = false, in_callback_ = false;
+  bool draining_ = false, proxy_leaves_ = false, ended_ = false, closed_ = false;
+};
+
+}  // namespace colony::frame
