@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Prints the ten slowest translation units of a preset and fails when one is above the limit.
 
-Usage: times.py PRESET. Reads what tools/build/timed noted; units without a note (ccache knew them) are compiled again.
+Usage: times.py PRESET [--noted]. Reads what tools/build/timed noted; units without a note (ccache knew them) are compiled
+again, or left out with --noted.
 """
 import json
 import os
@@ -25,13 +26,13 @@ def read_notes(build):
     return notes
 
 
-def compile_again(build, units):
+def compile_again(build, units, jobs):
     for unit in units:
         path = os.path.join(build, unit)
         if os.path.exists(path):
             os.remove(path)
     environment = dict(os.environ, CCACHE_RECACHE="1")
-    subprocess.run(["ninja", "-C", build, *units], env=environment, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["ninja", "-C", build, f"-j{jobs}", *units], env=environment, check=True, stdout=subprocess.DEVNULL)
 
 
 def main():
@@ -46,15 +47,15 @@ def main():
             sources[unit] = os.path.relpath(entry["file"], ROOT)
     notes = read_notes(build)
     missing = [unit for unit in sources if unit not in notes]
-    if missing:
-        print(f"compiling {len(missing)} units again to time them")
-        compile_again(build, missing)
+    if missing and "--noted" not in sys.argv:
+        print(f"compiling {len(missing)} units again to time them", flush=True)
+        compile_again(build, missing, os.cpu_count() or 2)
         notes = read_notes(build)
-    ours = {unit: path for unit, path in sources.items() if not path.startswith("build/")}
+    ours = {unit: path for unit, path in sources.items() if not path.startswith("build/") and unit in notes}
     slow = [unit for unit in ours if notes.get(unit, 0) > LIMIT_S]
     if slow:  # a busy machine inflates user time: only what is slow twice is slow
         first = {unit: notes[unit] for unit in slow}
-        compile_again(build, slow)
+        compile_again(build, slow, 1)
         notes = read_notes(build)
         for unit in slow:
             notes[unit] = min(notes[unit], first[unit])
