@@ -72,10 +72,9 @@ async::Task<void> Service::subscribe(std::function<async::Task<bool>(std::string
         if (!co_await send(wire::encode(pushed))) break;
         continue;
       }
-      // A subscriber that has gone is noticed by an empty look every few seconds (send answers false then).
+      // A subscriber that has gone is noticed by an empty message now and then.
       if (!co_await dirty.wait(scope_, Deadline::after(loop_.now(), 5s)) && !scope_.stopping()) {
-        TableUpdate nothing{.revision = registry_.revision(), .complete = registry_.complete()};
-        if (!co_await send(wire::encode(wire::Pushed{std::move(nothing), registry_.instance()}))) break;
+        if (!co_await send(std::string())) break;
       }
     }
   }

@@ -1,0 +1,206 @@
+// pump() is the only place where a waiting request starts; it runs when a slot comes back, a link becomes ready, or a
+// table brings replicas.
+#include "request/proxy/admit/deployment_queue.h"
+
+#include <algorithm>
+
+#include "policy/balance.h"
+
+namespace colony::proxy {
+namespace {
+constexpr Duration kLongestTimeout = 24h;  // LIMIT
+}
+
+DeploymentQueue::DeploymentQueue(async::Loop& loop, size_t loop_index, std::string node, std::string key,
+                                 std::string app, std::shared_ptr<DeploymentGate> gate)
+    : loop_(loop),
+      index_(loop_index),
+      node_(std::move(node)),
+      key_(std::move(key)),
+      app_(std::move(app)),
+      gate_(std::move(gate)),
+      stats_(std::make_shared<RouteStats>()) {
+  gate_->attach(index_, this);
+}
+
+DeploymentQueue::~DeploymentQueue() {
+  CHECK(waiting_ == 0);
+  gate_->attach(index_, nullptr);
+}
+
+void DeploymentQueue::update(const DeploymentRecord& record, const std::vector<std::shared_ptr<ReplicaSlots>>& slots) {
+  record_ = record;
+  removed_ = false;
+  timeout_ = record.request_timeout > Duration::zero() ? std::min(record.request_timeout, kLongestTimeout) : 60s;
+  std::vector<std::unique_ptr<ReplicaLink>> before = std::move(links_);
+  links_.clear();
+  for (size_t i = 0; i < record.replicas.size(); ++i) {
+    const ReplicaRecord& r = record.replicas[i];
+    const auto same = [&](const std::unique_ptr<ReplicaLink>& l) { return l && l->serves(r); };
+    auto it = std::find_if(before.begin(), before.end(), same);
+    if (it != before.end()) {
+      (r.draining ? leaving_ : links_).push_back(std::move(*it));
+      if (r.draining) leaving_.back()->leave();
+      continue;
+    }
+    if (r.draining) continue;  // what runs there is on a link of `leaving_` already
+    links_.push_back(std::make_unique<ReplicaLink>(loop_, r, slots[i], !node_.empty() && r.node == node_,
+                                                   ReplicaLink::Events{.on_ready = [this] { pump(); }}));
+    links_.back()->open();
+  }
+  for (auto& l : before) {
+    if (!l) continue;
+    l->leave();
+    leaving_.push_back(std::move(l));
+  }
+  pump();
+}
+
+void DeploymentQueue::remove() {
+  removed_ = true;
+  for (auto& l : links_) {
+    l->leave();
+    leaving_.push_back(std::move(l));
+  }
+  links_.clear();
+  while (first_) {
+    Waiter& w = pop();
+    gate_->leave(index_);
+    w.on_removed();
+  }
+}
+
+void DeploymentQueue::reap() {
+  std::erase_if(leaving_, [](const auto& l) { return l->calls() == 0; });
+}
+
+size_t DeploymentQueue::max_queued() const {
+  return record_.max_queued_requests < 0 ? kDefaultMaxQueued : static_cast<size_t>(record_.max_queued_requests);
+}
+
+size_t DeploymentQueue::ready_links() const {
+  return static_cast<size_t>(std::count_if(links_.begin(), links_.end(), [](const auto& l) { return l->ready(); }));
+}
+
+int DeploymentQueue::retry_after() const {
+  return policy::retry_after_seconds(gate_->queued(),
+                                     ready_links() * static_cast<size_t>(std::max(record_.max_ongoing_requests, 1)),
+                                     gate_->mean_service());
+}
+
+ReplicaLink* DeploymentQueue::acquire() {
+  // Another loop may take the slot between the look and the grab: look again, but not for ever.
+  for (int attempt = 0; attempt < 4; ++attempt) {
+    const auto i = policy::pick_replica(links_.size(), loop_.rng(), [&](size_t k) {
+      const ReplicaLink& l = *links_[k];
+      return policy::CandidateLoad{l.ready() && l.slots().free(), l.local(), l.slots().outstanding()};
+    });
+    if (!i) return nullptr;
+    if (links_[*i]->slots().try_acquire()) return links_[*i].get();
+  }
+  return nullptr;
+}
+
+policy::Admission DeploymentQueue::submit(Waiter& waiter, Deadline deadline) {
+  if (waiting_ == 0 && !deadline.passed(loop_.now())) {
+    if (ReplicaLink* link = acquire()) {
+      link->add_call();
+      waiter.on_slot(*link);
+      return policy::Admission::kRun;
+    }
+  }
+  const size_t slots = ready_links() * static_cast<size_t>(std::max(record_.max_ongoing_requests, 1));
+  const auto decision = policy::admit({.slot_free = false,
+                                       .queued = gate_->queued(),
+                                       .max_queued = max_queued(),
+                                       .slots = slots,
+                                       .mean_service = gate_->mean_service(),
+                                       .now = loop_.now(),
+                                       .deadline = deadline});
+  if (decision != policy::Admission::kQueue) return decision;
+  if (!gate_->enter(index_, max_queued())) return policy::Admission::kRefuseFull;
+  push(waiter, false);
+  pump();
+  return policy::Admission::kQueue;
+}
+
+void DeploymentQueue::submit_again(Waiter& waiter) {
+  if (removed_) {
+    waiter.on_removed();
+    return;
+  }
+  gate_->enter_again(index_);
+  push(waiter, true);
+  pump();
+}
+
+void DeploymentQueue::push(Waiter& w, bool front) {
+  CHECK(!w.waiting_);
+  w.waiting_ = true;
+  ++waiting_;
+  w.previous_ = front ? nullptr : last_;
+  w.next_ = front ? first_ : nullptr;
+  (w.previous_ ? w.previous_->next_ : first_) = &w;
+  (w.next_ ? w.next_->previous_ : last_) = &w;
+}
+
+void DeploymentQueue::cancel(Waiter& w) {
+  if (!w.waiting_) return;
+  (w.previous_ ? w.previous_->next_ : first_) = w.next_;
+  (w.next_ ? w.next_->previous_ : last_) = w.previous_;
+  w.next_ = w.previous_ = nullptr;
+  w.waiting_ = false;
+  --waiting_;
+  gate_->leave(index_);
+}
+
+Waiter& DeploymentQueue::pop() {
+  Waiter& w = *first_;
+  first_ = w.next_;
+  (first_ ? first_->previous_ : last_) = nullptr;
+  w.next_ = nullptr;
+  w.waiting_ = false;
+  --waiting_;
+  return w;
+}
+
+void DeploymentQueue::pump() {
+  while (first_) {
+    ReplicaLink* link = acquire();
+    if (!link) return;
+    Waiter& w = pop();
+    gate_->leave(index_);
+    link->add_call();
+    w.on_slot(*link);
+  }
+}
+
+void DeploymentQueue::release(ReplicaLink& link, Duration service) {
+  link.end_call();
+  if (service > Duration::zero()) gate_->served(service);
+  const bool usable = link.ready() && link.slots().outstanding() <= link.slots().limit();
+  if (!gate_->keep_released(index_, usable && waiting_ > 0, link.shared_slots())) {
+    if (first_) pump();
+    return;
+  }
+  Waiter& w = pop();
+  gate_->leave(index_);
+  link.add_call();
+  w.on_slot(link);
+}
+
+void DeploymentQueue::on_handed(const std::shared_ptr<ReplicaSlots>& slots) {
+  for (auto& l : links_) {
+    if (l->shared_slots() != slots) continue;
+    if (!l->ready() || !first_) break;
+    Waiter& w = pop();
+    gate_->leave(index_);
+    l->add_call();
+    w.on_slot(*l);
+    return;
+  }
+  // Nobody waits here any more, or this loop cannot reach that replica now.
+  slots->release();
+}
+
+}  // namespace colony::proxy

@@ -1,0 +1,101 @@
+// One deployment as one loop of a proxy sees it: its links, the requests that wait here, and the decision which of them
+// goes where and when. FIFO per loop; the bounds are over all loops (admit/slots.h).
+// Owned by the ProxyLoop, lives on its loop. Requests that are running or waiting are counted in users(): a deployment
+// that is gone from the table lives on until they have ended.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "policy/admit.h"
+#include "request/proxy/admit/slots.h"
+#include "request/proxy/links/replica_link.h"
+#include "request/proxy/stats.h"
+
+namespace colony::proxy {
+
+// A request that wants a replica: a node of the FIFO, so that waiting allocates nothing.
+class Waiter {
+ public:
+  // The slot is taken; the call is to be made on the link now. End it with DeploymentQueue::release().
+  virtual void on_slot(ReplicaLink& link) = 0;
+  // The deployment is gone from the table while this waited.
+  virtual void on_removed() = 0;
+  bool waiting() const { return waiting_; }
+
+ protected:
+  ~Waiter() = default;
+
+ private:
+  friend class DeploymentQueue;
+  Waiter* next_ = nullptr;
+  Waiter* previous_ = nullptr;
+  bool waiting_ = false;
+};
+
+class DeploymentQueue final : public SlotTaker {
+ public:
+  static constexpr size_t kDefaultMaxQueued = 1000;  // LIMIT: for max_queued_requests -1
+
+  DeploymentQueue(async::Loop& loop, size_t loop_index, std::string node, std::string key, std::string app,
+                  std::shared_ptr<DeploymentGate> gate);
+  ~DeploymentQueue();
+  DeploymentQueue(const DeploymentQueue&) = delete;
+  DeploymentQueue& operator=(const DeploymentQueue&) = delete;
+
+  // From a new table: `slots` runs parallel to record.replicas.
+  void update(const DeploymentRecord& record, const std::vector<std::shared_ptr<ReplicaSlots>>& slots);
+  // Gone from the table: what waits is told, links drain.
+  void remove();
+  bool finished() const { return removed_ && users_ == 0 && links_.empty() && leaving_.empty(); }
+  // Destroys links that have nothing to do any more. Not from inside a link's callback.
+  void reap();
+
+  // kRun: on_slot() was called. kQueue: it will be, unless cancel() comes first.
+  policy::Admission submit(Waiter& waiter, Deadline deadline);
+  // A request that was running and lost its replica: before all others, without regard to the bound.
+  void submit_again(Waiter& waiter);
+  void cancel(Waiter& waiter);
+  // The call on `link` is over.
+  void release(ReplicaLink& link, Duration service);
+
+  const std::string& key() const { return key_; }
+  const std::string& app() const { return app_; }
+  const DeploymentRecord& record() const { return record_; }
+  Duration request_timeout() const { return timeout_; }
+  size_t waiting() const { return waiting_; }
+  size_t ready_links() const;
+  int retry_after() const;
+  void add_user() { ++users_; }
+  void drop_user() { --users_; }
+  RouteStats& stats() { return *stats_; }
+  std::shared_ptr<const RouteStats> shared_stats() const { return stats_; }
+  bool has_leaving() const { return !leaving_.empty(); }
+
+  void on_handed(const std::shared_ptr<ReplicaSlots>& slots) override;
+
+ private:
+  ReplicaLink* acquire();
+  void push(Waiter& waiter, bool front);
+  Waiter& pop();
+  void pump();
+  size_t max_queued() const;
+
+  async::Loop& loop_;
+  const size_t index_;
+  const std::string node_, key_, app_;
+  std::shared_ptr<DeploymentGate> gate_;
+  DeploymentRecord record_;
+  Duration timeout_ = 60s;
+  bool removed_ = false;
+  std::vector<std::unique_ptr<ReplicaLink>> links_;    // may get new calls
+  std::vector<std::unique_ptr<ReplicaLink>> leaving_;  // finish what runs
+  Waiter* first_ = nullptr;
+  Waiter* last_ = nullptr;
+  size_t waiting_ = 0;
+  size_t users_ = 0;
+  std::shared_ptr<RouteStats> stats_;
+};
+
+}  // namespace colony::proxy

@@ -1,0 +1,76 @@
+// Ready means that requests can be routed: a table has arrived and the proxy does not drain.
+#include "request/proxy/builtin.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "colony/version.h"
+
+namespace colony::proxy {
+namespace {
+
+using Json = nlohmann::json;
+
+std::string dump(const Json& j) { return j.dump(-1, ' ', false, Json::error_handler_t::replace); }
+
+bool ready(const ServerView& v) { return v.routes && !v.draining; }
+
+BuiltinReply not_ready(const ServerView& v) {
+  const std::string_view why = v.draining ? "the proxy is draining" : "no routing table has arrived yet";
+  return {.status = 503,
+          .body = dump({{"error", why}, {"code", "UNAVAILABLE"}, {"reason", v.draining ? "draining" : "no_table"}}),
+          .extra = "retry-after: 1\r\n"};
+}
+
+BuiltinReply wrong_method(std::string_view method, std::string_view path, std::string_view allow) {
+  return {.status = 405,
+          .body = dump({{"error", fmt::format("{} answers {}, not {}", path, allow, method)},
+                        {"code", "INVALID_ARGUMENT"},
+                        {"reason", "method_not_allowed"}}),
+          .extra = fmt::format("allow: {}\r\n", allow)};
+}
+
+BuiltinReply models(const ServerView& v, bool index) {
+  Json list = Json::array();
+  if (v.routes)
+    for (const auto& m : v.routes->models())
+      list.push_back(index ? Json{{"name", m}, {"version", "1"}, {"state", "READY"}, {"reason", ""}} : Json(m));
+  return {.body = dump(index ? list : Json{{"models", list}})};
+}
+
+}  // namespace
+
+BuiltinReply answer_builtin(std::string_view method, std::string_view path, const ServerView& v) {
+  if (path == "/v2/repository/index") return method == "POST" ? models(v, true) : wrong_method(method, path, "POST");
+  if (method != "GET" && method != "HEAD") return wrong_method(method, path, "GET, HEAD");
+  if (path == "/-/healthz") {
+    if (!ready(v)) return not_ready(v);
+    return {.content_type = "text/plain", .body = "success"};
+  }
+  if (path == "/-/routes") {
+    Json routes = Json::object();
+    if (v.routes)
+      for (const auto& [prefix, app] : v.routes->prefixes()) routes[prefix] = app;
+    return {.body = dump(routes)};
+  }
+  if (path == "/v2" || path == "/v2/")
+    return {.body = dump({{"name", kServerName}, {"version", COLONY_VERSION}, {"extensions", kExtensions}})};
+  if (path == "/v2/health/live") return {.body = dump({{"live", true}})};
+  if (path == "/v2/health/ready") return ready(v) ? BuiltinReply{.body = dump({{"ready", true}})} : not_ready(v);
+  if (path == "/v2/models" || path == "/v2/models/") return models(v, false);
+  return {.status = 404,
+          .body = dump({{"error", fmt::format("no page '{}'; there are /-/healthz and /-/routes", path.substr(0, 200))},
+                        {"code", "NOT_FOUND"},
+                        {"reason", "unknown_route"}})};
+}
+
+Error route_error(std::string_view path, std::string_view reason, const RouteTable& routes) {
+  const std::string shown(path.substr(0, 200));
+  if (reason == "unknown_model")
+    return not_found(fmt::format("'{}' names no model that is served here ({})", shown, routes.what_exists()),
+                     "unknown_model");
+  return not_found(fmt::format("no app answers at '{}' ({})", shown, routes.what_exists()), "unknown_route");
+}
+
+}  // namespace colony::proxy

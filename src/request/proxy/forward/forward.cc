@@ -1,0 +1,284 @@
+// The request's way in: head, body, queue, link. The way back is forward_reply.cc.
+#include "request/proxy/forward/forward.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "request/proxy/route/grpc_model_name.h"
+
+namespace colony::proxy {
+namespace {
+
+constexpr size_t kKeepCapacity = 16 * 1024;  // a pooled buffer above this is given back
+
+bool idempotent_method(std::string_view m) {
+  return m == "GET" || m == "HEAD" || m == "PUT" || m == "DELETE" || m == "OPTIONS";
+}
+
+}  // namespace
+
+Forward::Forward(ForwardHost& host) : host_(host), reply_side_(*this), timer_(host.loop(), [this] { on_deadline(); }) {}
+
+void Forward::begin(http::Exchange& exchange, const http::RequestHead& head, const Plan& plan) {
+  exchange_ = &exchange;
+  const RequestFields fields = read_fields(head);
+  grpc_ = fields.grpc;
+  inference_ = plan.inference;
+  idempotent_ = plan.inference || idempotent_method(head.method);
+  statistics_ = grpc_ && head.path.ends_with("/ModelStatistics");
+  began_ = host_.loop().now();
+  // The head is kept in the form in which it travels: it may be sent twice.
+  std::string& lines = body_;  // empty until the body comes; borrowed for the added lines
+  lines.clear();
+  append_added_lines(lines, fields, exchange.peer(), host_.loop().rng(), request_id_);
+  block_.clear();
+  http::append_forwardable(block_, head, lines);
+  body_.clear();
+  kept_whole_ = !head.content_length || *head.content_length <= kReplayLimit;
+  client_timeout_ = fields.timeout;
+  deadline_ = exchange.deadline();
+  if (client_timeout_ != Duration::max()) deadline_ = deadline_.sooner(Deadline::after(began_, client_timeout_));
+  if (fields.bad_timeout) {
+    state_ = State::kAnswered;
+    answer(
+        invalid_argument("grpc-timeout is digits and a unit (\"250m\"), x-request-timeout-ms a whole number of "
+                         "milliseconds",
+                         "bad_timeout"));
+    return;
+  }
+  if (plan.deployment) {
+    route_to(*plan.deployment);
+  } else {
+    state_ = State::kPeek;
+    deadline_ = deadline_.sooner(Deadline::after(began_, 60s));
+    timer_.arm(deadline_.time());
+  }
+}
+
+void Forward::begin_answered(http::Exchange& exchange) {
+  exchange_ = &exchange;
+  state_ = State::kAnswered;
+  began_ = host_.loop().now();
+}
+
+void Forward::route_to(DeploymentQueue& deployment) {
+  deployment_ = &deployment;
+  deployment_->add_user();
+  deadline_ = deadline_.sooner(Deadline::after(began_, deployment.request_timeout()));
+  timer_.arm(deadline_.time());
+  state_ = State::kFresh;
+  if (!fresh_) {
+    fresh_ = true;
+    host_.end_of_turn(*this);
+  }
+}
+
+void Forward::on_body(std::string_view data) {
+  switch (state_) {
+    case State::kIdle: return;
+    case State::kAnswered: exchange_->consumed(data.size()); return;
+    case State::kPeek:
+      uncredited_ += data.size();
+      keep(data);
+      if (state_ == State::kPeek) peek();
+      return;
+    case State::kFresh:
+      uncredited_ += data.size();
+      if (body_.size() + data.size() <= kReplayLimit) {
+        // The end is here in a moment, or the turn ends: then head and body leave as one frame.
+        keep(data);
+        return;
+      }
+      kept_whole_ = false;
+      send();
+      if (state_ == State::kRunning) {
+        link_->link().body(call_, data, false);
+        give_credit();
+      } else if (state_ == State::kQueued) {
+        keep(data);
+      }
+      return;
+    case State::kQueued:
+      // Not said consumed: the client's window bounds what waits here.
+      uncredited_ += data.size();
+      keep(data);
+      return;
+    case State::kRunning:
+      uncredited_ += data.size();
+      if (kept_whole_ && !reply_begun_) {
+        if (body_.size() + data.size() <= kReplayLimit) {
+          keep(data);
+        } else {
+          kept_whole_ = false;
+          drop_kept();
+        }
+      }
+      link_->link().body(call_, data, false);
+      give_credit();
+      return;
+  }
+}
+
+void Forward::on_end(std::string_view trailers) {
+  ended_ = true;
+  trailers_.assign(trailers);
+  switch (state_) {
+    case State::kIdle:
+    case State::kAnswered:
+    case State::kQueued: return;
+    case State::kPeek: peek(); return;
+    case State::kFresh: send(); return;
+    case State::kRunning: link_->link().end(call_, trailers_); return;
+  }
+}
+
+void Forward::keep(std::string_view data) {
+  body_ += data;
+  counted_kept_ += data.size();
+  host_.kept_bytes() += data.size();
+  if (host_.kept_bytes() > kMaxKept && (state_ == State::kQueued || state_ == State::kPeek)) {
+    if (deployment_) {
+      deployment_->cancel(*this);
+      deployment_->stats().refused_full.add();
+    }
+    answer(unavailable("the proxy holds as many bytes of waiting requests as it may", "queue_full"));
+  }
+}
+
+void Forward::drop_kept() {
+  host_.kept_bytes() -= counted_kept_;
+  counted_kept_ = 0;
+  body_.clear();
+}
+
+void Forward::peek() {
+  std::string_view name, why;
+  switch (grpc_model_name(body_, name, why)) {
+    case PeekState::kBad: answer(invalid_argument(std::string(why), "bad_message")); return;
+    case PeekState::kNeedMore:
+      if (ended_)
+        answer(invalid_argument("the call ended before its first message was whole", "bad_message"));
+      else if (body_.size() > kPeekLimit)
+        answer(invalid_argument(
+            fmt::format("the model's name does not come within the first {} bytes of the message", kPeekLimit),
+            "bad_message"));
+      return;
+    case PeekState::kFound: break;
+  }
+  if (name.empty() && statistics_) {
+    const std::string message = host_.all_model_statistics();
+    state_ = State::kAnswered;
+    status_ = 200;
+    timer_.cancel();
+    exchange_->consumed(std::exchange(uncredited_, 0));
+    exchange_->reply("HTTP/1.1 200 OK\r\ncontent-type: application/grpc\r\n\r\n", message, http::More::kYes);
+    exchange_->end("grpc-status: 0\r\n");
+    return;
+  }
+  DeploymentQueue* deployment = name.empty() ? nullptr : host_.find_model(name);
+  if (!deployment) {
+    answer(name.empty()
+               ? invalid_argument("the request names no model", "no_model")
+               : not_found(fmt::format("no model '{}' is served here ({})", name.substr(0, 200), host_.what_exists()),
+                           "unknown_model"));
+    return;
+  }
+  route_to(*deployment);
+  if (ended_) send();
+}
+
+void Forward::flush() {
+  fresh_ = false;
+  if (state_ == State::kFresh) send();
+}
+
+void Forward::send() {
+  state_ = State::kQueued;
+  switch (deployment_->submit(*this, deadline_)) {
+    case policy::Admission::kRun:
+    case policy::Admission::kQueue: return;
+    case policy::Admission::kRefuseFull:
+      deployment_->stats().refused_full.add();
+      answer(unavailable(fmt::format("the queue of {} is full", deployment_->key()), "queue_full"),
+             deployment_->retry_after());
+      return;
+    case policy::Admission::kRefuseLate:
+      deployment_->stats().refused_late.add();
+      if (deadline_.passed(host_.loop().now()))
+        answer(deadline_error());
+      else
+        answer(unavailable(fmt::format("{} could not answer within the request's deadline", deployment_->key()),
+                           "would_miss_deadline"),
+               deployment_->retry_after());
+      return;
+  }
+}
+
+void Forward::on_slot(ReplicaLink& link) {
+  const TimePoint now = host_.loop().now();
+  if (attempts_ == 0) deployment_->stats().queue.observe(now - began_);
+  ++attempts_;
+  state_ = State::kRunning;
+  slot_at_ = now;
+  link_ = &link;
+  const bool whole = ended_ && trailers_.empty();
+  call_ = link.link().call_block(block_, body_, whole, deadline_, reply_side_);
+  if (ended_ && !whole) link.link().end(call_, trailers_);
+  if (!kept_whole_) drop_kept();
+  give_credit();
+}
+
+void Forward::on_removed() {
+  answer(not_found(fmt::format("{} was deleted while the request waited", deployment_->key()), "deployment_removed"));
+}
+
+// Bytes that are on their way on the link are the client's to send again as far as the replica takes them.
+void Forward::give_credit() {
+  if (uncredited_ == 0 || state_ != State::kRunning || link_->link().writable(call_) <= 0) return;
+  exchange_->consumed(std::exchange(uncredited_, 0));
+}
+
+Error Forward::deadline_error() const {
+  const auto ms = to_ms(host_.loop().now() - began_);
+  if (attempts_ == 0 && deployment_ && deployment_->ready_links() == 0)
+    return deadline_exceeded(fmt::format("no replica of {} became ready within {} ms", deployment_->key(), ms),
+                             "no_replica_ready");
+  return deadline_exceeded(
+      fmt::format("no answer from {} within {} ms", deployment_ ? deployment_->key() : std::string("the client"), ms),
+      "deadline");
+}
+
+void Forward::on_done(bool ok) {
+  timer_.cancel();
+  if (state_ == State::kRunning) {
+    link_->link().cancel(call_);
+    end_call(false);
+    if (deployment_ && !ok) deployment_->stats().client_gone.add();
+  } else if (state_ == State::kQueued) {
+    deployment_->cancel(*this);
+    deployment_->stats().client_gone.add();
+  }
+  if (deployment_) {
+    RouteStats& stats = deployment_->stats();
+    stats.total.observe(host_.loop().now() - began_);
+    const size_t by = ok && status_ >= 100 && status_ < 600 ? static_cast<size_t>(status_ / 100) : 0;
+    stats.by_class[by].add();
+    deployment_->drop_user();
+  }
+  drop_kept();
+  state_ = State::kIdle;
+  grpc_ = inference_ = idempotent_ = statistics_ = ended_ = kept_whole_ = reply_begun_ = false;
+  attempts_ = 0;
+  status_ = 0;
+  exchange_ = nullptr;
+  deployment_ = nullptr;
+  link_ = nullptr;
+  uncredited_ = reply_uncredited_ = 0;
+  trailers_.clear();
+  if (block_.capacity() > kKeepCapacity) std::string().swap(block_);
+  if (body_.capacity() > kKeepCapacity) std::string().swap(body_);
+  host_.recycle(*this);
+}
+
+}  // namespace colony::proxy

@@ -1,0 +1,131 @@
+// The request's way back: reply, credit, failure, deadline. Replies go from the link's buffer to the client's exchange;
+// nothing is copied here but a head that lacks its x-request-id.
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "request/proxy/forward/forward.h"
+
+namespace colony::proxy {
+namespace {
+constexpr uint8_t kMostAttempts = 2;       // of a request that a replica may have begun
+constexpr uint8_t kMostFreshAttempts = 4;  // of one that no replica has taken
+}  // namespace
+
+void Forward::reply_head(const http::ReplyHead& head, std::string_view body, bool end) {
+  if (head.status < 200) {  // an interim answer: the reply is still to come
+    exchange_->reply(head, {}, http::More::kYes);
+    return;
+  }
+  reply_begun_ = true;
+  status_ = head.status;
+  if (end) end_call(true);
+  const http::More more = end ? http::More::kNo : http::More::kYes;
+  if (head.find("x-request-id")) {
+    exchange_->reply(head, body, more);
+  } else {
+    trailers_ = "x-request-id: ";
+    trailers_ += request_id_;
+    trailers_ += "\r\n";
+    block_.clear();
+    http::append_forwardable(block_, head, trailers_);
+    trailers_.clear();
+    exchange_->reply(block_, body, more);
+  }
+  if (!end) take_reply_credit(body.size());
+}
+
+void Forward::reply_body(std::string_view data, bool end) {
+  if (end) end_call(true);
+  exchange_->body(data, end ? http::More::kNo : http::More::kYes);
+  if (!end) take_reply_credit(data.size());
+}
+
+void Forward::reply_end(std::string_view trailers) {
+  end_call(true);
+  exchange_->end(trailers);
+}
+
+// The replica may send as much again as the client has room for.
+void Forward::take_reply_credit(size_t bytes) {
+  reply_uncredited_ += bytes;
+  if (reply_uncredited_ == 0 || exchange_->writable() <= 0) return;
+  link_->link().consumed(call_, std::exchange(reply_uncredited_, 0));
+}
+
+void Forward::on_writable() {
+  if (state_ == State::kRunning && reply_uncredited_ > 0)
+    link_->link().consumed(call_, std::exchange(reply_uncredited_, 0));
+}
+
+void Forward::end_call(bool served) {
+  state_ = State::kAnswered;
+  timer_.cancel();
+  const Duration service = host_.loop().now() - slot_at_;
+  if (served) deployment_->stats().upstream.observe(service);
+  if (uncredited_ > 0) exchange_->consumed(std::exchange(uncredited_, 0));
+  ReplicaLink* link = std::exchange(link_, nullptr);
+  // Frees the slot: may start another request on this link, so it comes last.
+  deployment_->release(*link, served ? service : Duration::zero());
+}
+
+void Forward::call_failed(const Error& error) {
+  const TimePoint now = host_.loop().now();
+  const bool never_taken = error.retry == Retry::kYes;
+  const bool link_lost = error.retry != Retry::kNo;
+  const bool again =
+      !reply_begun_ && kept_whole_ && !deadline_.passed(now) &&
+      (never_taken ? attempts_ < kMostFreshAttempts : link_lost && idempotent_ && attempts_ < kMostAttempts);
+  LOG(debug, "request {} on {}: {}{}", request_id_, link_->record().id, error.message, again ? "; sent again" : "");
+  const std::string lost = link_->record().id;
+  const Deadline deadline = deadline_;
+  end_call(false);
+  if (again) {
+    deployment_->stats().retries.add();
+    state_ = State::kQueued;
+    timer_.arm(deadline.time());
+    deployment_->submit_again(*this);
+    return;
+  }
+  if (reply_begun_) {
+    deployment_->stats().replica_lost.add();
+    exchange_->abort(error);
+    return;
+  }
+  if (error.code == Code::kDeadlineExceeded || deadline.passed(now)) {
+    deployment_->stats().deadline_exceeded.add();
+    answer(deadline_error());
+    return;
+  }
+  deployment_->stats().replica_lost.add();
+  answer(unavailable(fmt::format("replica {} was lost before it answered: {}", lost, error.message), "replica_lost"));
+}
+
+void Forward::on_deadline() {
+  if (deployment_) deployment_->stats().deadline_exceeded.add();
+  const Error error = deadline_error();
+  if (state_ == State::kRunning) {
+    link_->link().cancel(call_);
+    end_call(false);
+    if (reply_begun_) {
+      exchange_->abort(error);
+      return;
+    }
+  } else if (state_ == State::kQueued) {
+    deployment_->cancel(*this);
+  }
+  answer(error);
+}
+
+// The last thing that is done for the client: the exchange may call on_done() after it.
+void Forward::answer(const Error& error, int retry_after) {
+  state_ = State::kAnswered;
+  timer_.cancel();
+  status_ = http_status(error.code);
+  if (uncredited_ > 0) exchange_->consumed(std::exchange(uncredited_, 0));
+  std::string extra = fmt::format("x-colony-reason: {}\r\nx-request-id: {}\r\n", error.reason, request_id_);
+  if (retry_after > 0) extra += fmt::format("retry-after: {}\r\n", retry_after);
+  reply_begun_ = true;
+  http::reply_error(*exchange_, grpc_, error, extra);
+}
+
+}  // namespace colony::proxy

@@ -1,0 +1,29 @@
+// What the proxy reads from a request's head and what it adds to it. One pass over the fields, no allocation.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/rng.h"
+#include "base/time.h"
+#include "transport/http/head.h"
+
+namespace colony::proxy {
+
+struct RequestFields {
+  std::string_view request_id;         // empty: none came
+  std::string_view traceparent;        // empty: none came
+  Duration timeout = Duration::max();  // the sooner of grpc-timeout and x-request-timeout-ms
+  bool bad_timeout = false;            // one of them cannot be read
+  bool grpc = false;
+};
+
+RequestFields read_fields(const http::RequestHead& head);
+
+// Appends the lines that go to the replica besides the request's own: x-request-id and traceparent when they are missing,
+// x-forwarded-for and x-forwarded-proto. `request_id` is set to the id that the request now has (a view into `out` or
+// into the head).
+void append_added_lines(std::string& out, const RequestFields& fields, std::string_view peer, Rng& rng,
+                        std::string& request_id);
+
+}  // namespace colony::proxy

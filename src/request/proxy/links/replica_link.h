@@ -1,0 +1,64 @@
+// One loop's way to one replica: the frame link, its reconnects with bounded back-off, and what the loop must know to
+// choose it. Owned by a DeploymentQueue, lives on its loop. A new incarnation or address of a replica is another
+// ReplicaLink; this one then finishes what runs.
+// On failure: the link fails its calls by itself (frame/link.h); this object only dials again.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "domain/table.h"
+#include "request/proxy/admit/slots.h"
+#include "transport/frame/link.h"
+
+namespace colony::proxy {
+
+class ReplicaLink {
+ public:
+  struct Events {
+    std::function<void()> on_ready;  // calls may start
+  };
+  ReplicaLink(async::Loop& loop, ReplicaRecord record, std::shared_ptr<ReplicaSlots> slots, bool local, Events events);
+  ~ReplicaLink();
+  ReplicaLink(const ReplicaLink&) = delete;
+  ReplicaLink& operator=(const ReplicaLink&) = delete;
+
+  void open();
+  // No new calls; no more dialling. It may be destroyed once calls() is zero, outside the link's callbacks.
+  void leave();
+
+  bool serves(const ReplicaRecord& r) const {
+    return r.id == record_.id && r.incarnation == record_.incarnation && r.address == record_.address;
+  }
+  bool ready() const { return !leaving_ && link_ && link_->ready(); }
+  frame::Link& link() { return *link_; }
+  bool local() const { return local_; }
+  ReplicaSlots& slots() { return *slots_; }
+  const ReplicaSlots& slots() const { return *slots_; }
+  const std::shared_ptr<ReplicaSlots>& shared_slots() const { return slots_; }
+  const ReplicaRecord& record() const { return record_; }
+
+  void add_call() { ++calls_; }
+  void end_call() { --calls_; }
+  size_t calls() const { return calls_; }
+  uint64_t connects() const { return connects_; }
+
+ private:
+  void dial();
+  void redial();
+
+  async::Loop& loop_;
+  ReplicaRecord record_;
+  std::shared_ptr<ReplicaSlots> slots_;
+  const bool local_;
+  Events events_;
+  std::unique_ptr<frame::Link> link_;
+  bool leaving_ = false;
+  size_t calls_ = 0;
+  uint64_t connects_ = 0;
+  TimePoint ready_since_ = TimePoint::max();
+  Duration backoff_;
+  async::Timer retry_;
+};
+
+}  // namespace colony::proxy

@@ -1,0 +1,85 @@
+// A proxy: the way in for requests. The control side of it, on one home loop: follows the discovery's table, hands every
+// new one to the proxy's loops, acknowledges it when all of them use it, and keeps the proxy registered under a lease
+// with its load. The data path is in ProxyLoop, one per loop; loops may run on threads of their own.
+// On failure: without a discovery the proxy goes on with the last table; a lease that lapsed is taken again.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "async/scope.h"
+#include "discovery/contract.h"
+#include "discovery/table_view.h"
+#include "request/proxy/proxy_loop.h"
+
+namespace colony::proxy {
+
+struct ProxyOptions {
+  std::string id = "proxy";
+  async::Endpoint listen{"127.0.0.1:8000"};  // port 0: picked, see endpoint()
+  std::string node, zone;
+  Duration lease = 5s;
+  Duration renew = 1s;
+  http::ServerOptions server;
+};
+
+// Of all loops together.
+struct ProxyStats {
+  http::ServerStats server;
+  std::map<std::string, std::vector<std::shared_ptr<const RouteStats>>> deployments;  // per key, one per loop
+};
+
+class Proxy {
+ public:
+  // `discovery` is used on `home` only (discovery/threaded.h brings one from elsewhere); `loops` may contain `home`.
+  // Loops and discovery outlive the proxy and keep running until stop() has been awaited.
+  Proxy(async::Loop& home, discovery::Discovery& discovery, std::vector<async::Loop*> loops, ProxyOptions options);
+  ~Proxy();  // after stop() has been awaited
+  Proxy(const Proxy&) = delete;
+  Proxy& operator=(const Proxy&) = delete;
+
+  // Listens on every loop and follows the discovery. Registers once the first table is in use.
+  async::Task<Result<async::Endpoint>> start();
+  // Leaves the discovery, stops accepting, waits for what runs, at most until the deadline. True: nothing was cut off.
+  async::Task<bool> drain(Deadline deadline);
+  // Ends everything at once.
+  async::Task<void> stop();
+
+  const async::Endpoint& endpoint() const { return endpoint_; }
+  uint64_t ongoing() const;
+  uint64_t table_revision() const { return acknowledged_; }  // in use on all loops
+  bool ready() const { return acknowledged_ > 0; }
+  async::Task<ProxyStats> stats();
+
+ private:
+  struct OneLoop {
+    async::Loop* loop = nullptr;
+    std::unique_ptr<ProxyLoop> data;  // touched on `loop` only
+    uint64_t applied = 0;             // home
+  };
+  void on_update(const TableUpdate& update);
+  void applied(size_t index, uint64_t revision);
+  async::Task<void> acknowledge();
+  async::Task<void> keep_registered();
+  ProxyRecord record() const;
+  // fn(ProxyLoop&) on every loop, results on home, in order of the loops.
+  template <class T>
+  async::Task<std::vector<T>> on_every_loop(std::function<T(ProxyLoop&)> fn);
+
+  async::Loop& home_;
+  discovery::Discovery& discovery_;
+  ProxyOptions options_;
+  std::vector<async::Loop*> loop_list_;
+  std::vector<std::shared_ptr<OneLoop>> loops_;
+  SnapshotBuilder builder_;
+  discovery::TableView view_;
+  std::unique_ptr<discovery::Subscription> subscription_;
+  async::Endpoint endpoint_;
+  uint64_t acknowledged_ = 0;
+  bool acknowledging_ = false, registered_ = false, leaving_ = false;
+  async::Scope scope_;
+  async::Signal in_use_;
+};
+
+}  // namespace colony::proxy

@@ -1,0 +1,181 @@
+// on_request is the whole decision: built in, nobody's, or forwarded. Links and queues that a table no longer names are
+// looked at by a slow timer until they have come to rest.
+#include "request/proxy/proxy_loop.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+
+namespace colony::proxy {
+namespace {
+constexpr Duration kReapEvery = 50ms;
+constexpr size_t kMostIdle = 4096;  // LIMIT: pooled requests beyond it are freed
+}  // namespace
+
+ProxyLoop::ProxyLoop(async::Loop& loop, size_t index, Options options)
+    : loop_(loop),
+      index_(index),
+      options_(std::move(options)),
+      flush_(loop, [this] { flush_fresh(); }),
+      reaper_(loop, [this] { reap(); }),
+      grpc_([this] { return view(); }) {}
+
+ProxyLoop::~ProxyLoop() {
+  server_.reset();  // every request gets its on_done first
+  for (auto& [key, d] : deployments_) d->remove();
+  for (auto& [key, d] : deployments_) d->reap();
+  for (auto& d : retired_) d->reap();
+}
+
+Result<async::Endpoint> ProxyLoop::listen(const async::Endpoint& at) {
+  TRY(server_, http::Server::listen(loop_, at, *this, options_.server));
+  return server_->endpoint();
+}
+
+ServerView ProxyLoop::view() const { return {snapshot_ ? snapshot_->routes.get() : nullptr, draining_}; }
+
+void ProxyLoop::apply(std::shared_ptr<const Snapshot> snapshot) {
+  std::vector<DeploymentQueue*> next;
+  std::map<std::string, std::unique_ptr<DeploymentQueue>> gone = std::move(deployments_);
+  deployments_.clear();
+  const auto& entries = snapshot->routes->entries();
+  for (size_t i = 0; i < entries.size(); ++i) {
+    std::unique_ptr<DeploymentQueue> queue;
+    if (auto it = gone.find(entries[i].key); it != gone.end()) {
+      queue = std::move(it->second);
+      gone.erase(it);
+    } else {
+      queue = std::make_unique<DeploymentQueue>(loop_, index_, options_.node, entries[i].key, entries[i].app,
+                                                snapshot->shared[i].gate);
+    }
+    next.push_back(queue.get());
+    deployments_.emplace(entries[i].key, std::move(queue));
+  }
+  snapshot_ = std::move(snapshot);
+  by_index_ = std::move(next);
+  for (size_t i = 0; i < by_index_.size(); ++i)
+    by_index_[i]->update(snapshot_->routes->entries()[i].record, snapshot_->shared[i].slots);
+  for (auto& [key, queue] : gone) {
+    queue->remove();
+    retired_.push_back(std::move(queue));
+  }
+  grpc_.update();
+  if (!reaper_.armed()) reaper_.arm_after(kReapEvery);
+}
+
+void ProxyLoop::drain() {
+  draining_ = true;
+  grpc_.update();
+  if (server_) server_->drain();
+}
+
+http::ExchangeHandler* ProxyLoop::on_request(http::Exchange& exchange, const http::RequestHead& head) {
+  const bool grpc = head.is_grpc();
+  const Resolved r = snapshot_ ? snapshot_->routes->resolve(head.path, grpc) : RouteTable().resolve(head.path, grpc);
+  if (r.target == Target::kBuiltin && grpc) return grpc_.on_request(exchange, head);
+  Forward& f = take();
+  switch (r.target) {
+    case Target::kDeployment: f.begin(exchange, head, {by_index_[r.deployment], r.inference}); break;
+    case Target::kPeekModel: f.begin(exchange, head, {nullptr, true}); break;
+    case Target::kBuiltin: {
+      f.begin_answered(exchange);
+      const BuiltinReply reply = answer_builtin(head.method, head.path, view());
+      http::reply_with(exchange, reply.status, reply.content_type, reply.body, reply.extra);
+      break;
+    }
+    case Target::kNotFound: {
+      f.begin_answered(exchange);
+      Error error = snapshot_ ? route_error(head.path, r.reason, *snapshot_->routes)
+                              : unavailable("no routing table has arrived yet", "no_table");
+      http::reply_error(exchange, grpc, error, "x-colony-reason: " + error.reason + "\r\n");
+      break;
+    }
+  }
+  return &f;
+}
+
+Forward& ProxyLoop::take() {
+  ongoing_.store(ongoing_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  if (idle_.empty()) {
+    pool_.push_back(std::make_unique<Forward>(static_cast<ForwardHost&>(*this)));
+    idle_.reserve(pool_.size());
+    return *pool_.back();
+  }
+  Forward& f = *idle_.back();
+  idle_.pop_back();
+  return f;
+}
+
+void ProxyLoop::recycle(Forward& forward) {
+  ongoing_.store(ongoing_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+  idle_.push_back(&forward);
+}
+
+void ProxyLoop::end_of_turn(Forward& forward) {
+  if (fresh_ == nullptr) flush_.schedule();
+  forward.next_fresh = nullptr;
+  *fresh_end_ = &forward;
+  fresh_end_ = &forward.next_fresh;
+}
+
+void ProxyLoop::flush_fresh() {
+  Forward* f = fresh_;
+  fresh_ = nullptr;
+  fresh_end_ = &fresh_;
+  while (f) {
+    Forward* next = f->next_fresh;
+    f->flush();
+    f = next;
+  }
+}
+
+DeploymentQueue* ProxyLoop::find_model(std::string_view model) {
+  if (!snapshot_) return nullptr;
+  const Resolved r = snapshot_->routes->resolve_model(model);
+  return r.target == Target::kDeployment ? by_index_[r.deployment] : nullptr;
+}
+
+std::string ProxyLoop::what_exists() {
+  return snapshot_ ? snapshot_->routes->what_exists() : "no routing table has arrived yet";
+}
+
+std::string ProxyLoop::all_model_statistics() {
+  std::vector<ModelCounts> counts;
+  for (const auto& [key, d] : deployments_) {
+    const RouteStats& s = d->stats();
+    for (const auto& model : d->record().models) {
+      uint64_t failed = 0;
+      for (size_t c : {0u, 1u, 3u, 4u, 5u}) failed += s.by_class[c].get();
+      counts.push_back({.model = model,
+                        .ok = s.by_class[2].get(),
+                        .failed = failed,
+                        .ok_ns = static_cast<uint64_t>(s.upstream.sum_seconds() * 1e9)});
+    }
+  }
+  return grpc_statistics(counts);
+}
+
+std::map<std::string, std::shared_ptr<const RouteStats>> ProxyLoop::stats() const {
+  std::map<std::string, std::shared_ptr<const RouteStats>> out;
+  for (const auto& [key, d] : deployments_) out[key] = d->shared_stats();
+  return out;
+}
+
+void ProxyLoop::reap() {
+  bool more = false;
+  for (auto& [key, d] : deployments_) {
+    d->reap();
+    more |= d->has_leaving();
+  }
+  std::erase_if(retired_, [](auto& d) {
+    d->reap();
+    return d->finished();
+  });
+  if (idle_.size() == pool_.size() && pool_.size() > kMostIdle) {
+    idle_.clear();
+    pool_.clear();
+  }
+  if (more || !retired_.empty()) reaper_.arm_after(kReapEvery);
+}
+
+}  // namespace colony::proxy
