@@ -1,0 +1,126 @@
+// Builds messages with the generated code, as a client would.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "inference/grpc_service.pb.h"
+#include "request/runtime/oip/contract.h"
+
+namespace colony::runtime::oip {
+namespace {
+
+using testing::HasSubstr;
+
+inference::ModelInferRequest request(const std::string& type, std::vector<int64_t> shape) {
+  inference::ModelInferRequest r;
+  r.set_model_name("m");
+  r.set_id("7");
+  auto* in = r.add_inputs();
+  in->set_name("x");
+  in->set_datatype(type);
+  for (const int64_t d : shape) in->add_shape(d);
+  return r;
+}
+std::string error(const inference::ModelInferRequest& r) {
+  auto parsed = parse_model_infer(r.SerializeAsString());
+  return parsed ? "no error" : parsed.error().message;
+}
+
+TEST(GrpcCodec, TypedContentsBecomeTheDatatypesOwnBytes) {
+  auto r = request("INT8", {3});
+  for (const int v : {-128, 0, 127}) r.mutable_inputs(0)->mutable_contents()->add_int_contents(v);
+  auto parsed = parse_model_infer(r.SerializeAsString());
+  ASSERT_TRUE(parsed) << parsed.error().message;
+  EXPECT_EQ(parsed->model, "m");
+  EXPECT_EQ(parsed->id, "7");
+  EXPECT_EQ(parsed->inputs[0].data, std::string("\x80\x00\x7f", 3));
+  auto strings = request("BYTES", {2});
+  strings.mutable_inputs(0)->mutable_contents()->add_bytes_contents("a");
+  strings.mutable_inputs(0)->mutable_contents()->add_bytes_contents("");
+  EXPECT_EQ(bytes_elements(parse_model_infer(strings.SerializeAsString())->inputs[0].data).size(), 2u);
+  auto flags = request("BOOL", {1});
+  flags.mutable_inputs(0)->mutable_contents()->add_bool_contents(true);
+  EXPECT_EQ(parse_model_infer(flags.SerializeAsString())->inputs[0].data, "\1");
+  auto wide = request("UINT64", {1});
+  wide.mutable_inputs(0)->mutable_contents()->add_uint64_contents(UINT64_MAX);
+  EXPECT_EQ(parse_model_infer(wide.SerializeAsString())->inputs[0].data, std::string(8, '\xff'));
+}
+
+TEST(GrpcCodec, RawContentsAreSharedWithTheMessage) {
+  auto r = request("FP16", {2});
+  r.add_raw_input_contents("abcd");
+  auto parsed = parse_model_infer(r.SerializeAsString());
+  ASSERT_TRUE(parsed) << parsed.error().message;
+  EXPECT_EQ(parsed->inputs[0].data, "abcd");
+  EXPECT_TRUE(parsed->storage);
+}
+
+TEST(GrpcCodec, ErrorsNameTheField) {
+  auto narrow = request("INT8", {1});
+  narrow.mutable_inputs(0)->mutable_contents()->add_int_contents(300);
+  EXPECT_EQ(error(narrow), "inputs[0].contents.int_contents[0]: 300 does not fit INT8 (-128 to 127)");
+  auto other = request("FP32", {1});
+  other.mutable_inputs(0)->mutable_contents()->add_int_contents(1);
+  EXPECT_EQ(error(other),
+            "inputs[0].contents.fp32_contents: 0 elements, but the shape has 1 (FP32 goes into fp32_contents)");
+  auto half = request("FP16", {1});
+  half.mutable_inputs(0)->mutable_contents()->add_fp32_contents(1);
+  EXPECT_THAT(error(half), HasSubstr("FP16 has no typed contents"));
+  auto both = request("FP32", {1});
+  both.mutable_inputs(0)->mutable_contents()->add_fp32_contents(1);
+  both.add_raw_input_contents("abcd");
+  EXPECT_THAT(error(both), HasSubstr("has contents and raw_input_contents"));
+  auto extra = request("FP32", {1});
+  extra.add_raw_input_contents("abcd");
+  extra.add_raw_input_contents("abcd");
+  EXPECT_EQ(error(extra), "raw_input_contents: 2 elements for 1 inputs, expected one for each");
+  auto size = request("FP32", {2});
+  size.add_raw_input_contents("abcd");
+  EXPECT_EQ(error(size), "inputs[0]: tensor 'x': 4 bytes of data, but FP32 [2] takes 8");
+  EXPECT_THAT(error(request("FLOAT", {1})), HasSubstr("inputs[0].datatype: 'FLOAT' given"));
+  EXPECT_THAT(error(request("FP32", {-1})), HasSubstr("negative dimension -1"));
+  auto shared = request("FP32", {1});
+  (*shared.mutable_inputs(0)->mutable_parameters())["shared_memory_region"].set_string_param("r");
+  EXPECT_THAT(error(shared), HasSubstr("inputs[0].parameters.shared_memory_region"));
+  EXPECT_EQ(parse_model_infer("\xff\xff").error().message, "the message is no inference.ModelInferRequest");
+}
+
+TEST(GrpcCodec, RepliesCarryRawContents) {
+  const InferReply reply{"m", "1", {own_tensor("y", DataType::kInt16, {2}, "abcd")}};
+  inference::ModelInferResponse out;
+  ASSERT_TRUE(out.ParseFromString(write_model_infer(reply, "7")));
+  EXPECT_EQ(out.id(), "7");
+  EXPECT_EQ(out.outputs(0).datatype(), "INT16");
+  EXPECT_EQ(out.raw_output_contents(0), "abcd");
+  inference::ModelStreamInferResponse stream;
+  ASSERT_TRUE(stream.ParseFromString(write_stream_error(invalid_argument("no"), "8")));
+  EXPECT_EQ(stream.error_message(), "no");
+  EXPECT_EQ(stream.infer_response().id(), "8");
+}
+
+TEST(GrpcCodec, DocumentsParseAsTheirMessages) {
+  const ModelInfo model{
+      .name = "m", .version = "2", .platform = "onnxruntime_onnx", .inputs = {{"x", DataType::kBytes, {-1}}}};
+  inference::ModelMetadataResponse metadata;
+  ASSERT_TRUE(metadata.ParseFromString(model_message(model)));
+  EXPECT_EQ(metadata.inputs(0).datatype(), "BYTES");
+  inference::ModelConfigResponse config;
+  ASSERT_TRUE(config.ParseFromString(config_message(model, 1)));
+  EXPECT_EQ(config.config().input(0).data_type(), inference::TYPE_STRING);
+  inference::ModelStatisticsResponse stats;
+  ModelStatistics s{.name = "m", .execution_count = 3};
+  s.queue.add(9);
+  ASSERT_TRUE(stats.ParseFromString(statistics_message({s})));
+  EXPECT_EQ(stats.model_stats(0).inference_stats().queue().ns(), 9u);
+  inference::ServerMetadataResponse server;
+  ASSERT_TRUE(server.ParseFromString(server_message()));
+  EXPECT_EQ(server.name(), "colony");
+  inference::ModelReadyRequest ready;
+  ready.set_name("m");
+  ready.set_version("2");
+  EXPECT_EQ(parse_named_model(ready.SerializeAsString())->version, "2");
+}
+
+}  // namespace
+}  // namespace colony::runtime::oip

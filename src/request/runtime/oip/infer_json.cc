@@ -1,0 +1,415 @@
+// Reading walks the document once by its known keys; writing appends to one string.
+#include "request/runtime/oip/contract.h"
+
+#include <fmt/format.h>
+#include <simdjson.h>
+
+#include <algorithm>
+
+#include "base/utf8.h"
+#include "request/runtime/oip/json_data.h"
+#include "request/runtime/oip/json_text.h"
+
+namespace colony::runtime::oip {
+namespace {
+
+namespace dom = simdjson::dom;
+
+constexpr size_t kMaxTensors = 4096;  // LIMIT: inputs, or outputs, of one request
+
+Error wrong(std::string_view path, dom::element value, std::string_view expected) {
+  return invalid_argument(fmt::format("{}: {} given, expected {}", path, shown(value), expected));
+}
+
+// Python's and RapidJSON's writers put bare NaN and Infinity where JSON has no number for them; as quoted words they can
+// be read. Only called for a text that is no JSON as it stands.
+bool quote_bare_words(std::string_view text, std::string& out) {
+  bool in_string = false, changed = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_string) {
+      out += c;
+      if (c == '\\' && i + 1 < text.size())
+        out += text[++i];
+      else if (c == '"')
+        in_string = false;
+      continue;
+    }
+    if (c == '"') in_string = true;
+    std::string_view word;
+    for (const std::string_view known :
+         {std::string_view("NaN"), std::string_view("Infinity"), std::string_view("-Infinity")})
+      if (text.substr(i).starts_with(known)) word = known;
+    if (word.empty()) {
+      out += c;
+      continue;
+    }
+    out += '"';
+    out += word;
+    out += '"';
+    i += word.size() - 1;
+    changed = true;
+  }
+  return changed;
+}
+
+class RequestReader {
+ public:
+  explicit RequestReader(std::shared_ptr<std::string> body) : body_(std::move(body)) {}
+
+  Result<ParsedInfer> read(std::string_view json, std::string_view tail) {
+    tail_ = tail;
+    TRY(const dom::element root, parse(json));
+    dom::object top;
+    if (root.get_object().get(top) != simdjson::SUCCESS) return fail(wrong("request", root, "a JSON object"));
+    dom::element inputs_value;
+    bool has_inputs = false;
+    dom::element outputs_value;
+    bool has_outputs = false;
+    for (const dom::key_value_pair field : top) {
+      if (field.key == "inputs") {
+        inputs_value = field.value;
+        has_inputs = true;
+      } else if (field.key == "outputs") {
+        outputs_value = field.value;
+        has_outputs = true;
+      } else if (field.key == "id") {
+        std::string_view id;
+        if (field.value.get_string().get(id) != simdjson::SUCCESS) return fail(wrong("id", field.value, "a string"));
+        out_.wish.id = id;
+        out_.request.id = id;
+      } else if (field.key == "parameters") {
+        TRY_VOID(request_parameters(field.value));
+      }
+    }
+    if (!has_inputs)
+      return fail(invalid_argument(
+          "inputs: missing; a request is {\"inputs\": [{\"name\", \"shape\", \"datatype\", \"data\"}]}"));
+    TRY_VOID(inputs(inputs_value));
+    if (has_outputs) TRY_VOID(outputs(outputs_value));
+    if (!tail_.empty())
+      return fail(invalid_argument(fmt::format("{} bytes are left after the binary data of all inputs", tail_.size())));
+    out_.request.storage = std::move(body_);
+    return std::move(out_);
+  }
+
+ private:
+  // The parser reads beyond the end of the text, never outside the string's memory: room for that is made here.
+  Result<dom::element> parse(std::string_view json) {
+    // WHY thread_local: its buffers are the only large allocation of a small request. Given back when they became large.
+    thread_local dom::parser parser(kMaxParser);
+    const bool whole = json.size() == body_->size();
+    if (whole && body_->capacity() - body_->size() < simdjson::SIMDJSON_PADDING)
+      body_->reserve(body_->size() + simdjson::SIMDJSON_PADDING);
+    if (whole) json = *body_;
+    if (parser.capacity() > kKeptParser && json.size() < kKeptParser) parser = dom::parser(kMaxParser);
+    dom::element root;
+    auto code = parser.parse(json.data(), json.size(), !whole).get(root);
+    if (code != simdjson::SUCCESS) {
+      std::string quoted;
+      if (quote_bare_words(json, quoted)) code = parser.parse(quoted).get(root);
+    }
+    if (code == simdjson::EMPTY) return fail(invalid_argument("the request has no body, expected a JSON object"));
+    if (code != simdjson::SUCCESS)
+      return fail(invalid_argument(fmt::format("the request is not valid JSON: {}", simdjson::error_message(code))));
+    most_ = json.size();
+    return root;
+  }
+
+  Result<void> request_parameters(dom::element value) {
+    dom::object parameters;
+    if (value.get_object().get(parameters) != simdjson::SUCCESS) return fail(wrong("parameters", value, "an object"));
+    for (const dom::key_value_pair p : parameters) {
+      if (p.key != "binary_data_output") continue;
+      if (p.value.get_bool().get(out_.wish.binary) != simdjson::SUCCESS)
+        return fail(wrong("parameters.binary_data_output", p.value, "true or false"));
+    }
+    return {};
+  }
+
+  Result<void> inputs(dom::element value) {
+    dom::array list;
+    if (value.get_array().get(list) != simdjson::SUCCESS) return fail(wrong("inputs", value, "a list"));
+    size_t i = 0;
+    for (const dom::element e : list) {
+      if (i == kMaxTensors) return fail(invalid_argument(fmt::format("inputs: more than {} tensors", kMaxTensors)));
+      TRY(auto tensor, input(e, fmt::format("inputs[{}]", i++)));
+      out_.request.inputs.push_back(std::move(tensor));
+    }
+    return {};
+  }
+
+  Result<Tensor> input(dom::element value, const std::string& path) {
+    dom::object object;
+    if (value.get_object().get(object) != simdjson::SUCCESS) return fail(wrong(path, value, "an object"));
+    Tensor tensor;
+    bool has_name = false, has_shape = false, has_type = false, has_data = false;
+    std::optional<uint64_t> binary;
+    dom::element data;
+    for (const dom::key_value_pair field : object) {
+      if (field.key == "name") {
+        TRY(tensor.name, text(field.value, path + ".name"));
+        has_name = true;
+      } else if (field.key == "shape") {
+        TRY(tensor.shape, shape(field.value, path + ".shape"));
+        has_shape = true;
+      } else if (field.key == "datatype") {
+        TRY(tensor.type, datatype(field.value, path + ".datatype"));
+        has_type = true;
+      } else if (field.key == "data") {
+        data = field.value;
+        has_data = true;
+      } else if (field.key == "parameters") {
+        TRY(binary, input_parameters(field.value, path + ".parameters"));
+      }
+    }
+    if (!has_name) return fail(invalid_argument(path + ".name: missing"));
+    if (!has_type) return fail(invalid_argument(path + ".datatype: missing (FP32, INT64, BYTES, ...)"));
+    if (!has_shape) return fail(invalid_argument(path + ".shape: missing (a list of dimensions)"));
+    auto count = element_count(tensor.shape);
+    if (!count) return fail(std::move(count.error()).within(path));
+    if (binary) {
+      if (has_data)
+        return fail(invalid_argument(path + ": has data and parameters.binary_data_size; expected one of the two"));
+      return binary_input(std::move(tensor), *binary, path);
+    }
+    if (!has_data)
+      return fail(
+          invalid_argument(path + ".data: missing (or parameters.binary_data_size with the data after the JSON)"));
+    TRY(auto bytes, read_data(data, tensor.type, tensor.shape, *count, path + ".data", most_));
+    return own_tensor(std::move(tensor.name), tensor.type, std::move(tensor.shape), std::move(bytes));
+  }
+
+  Result<Tensor> binary_input(Tensor tensor, uint64_t size, const std::string& path) {
+    if (size > tail_.size())
+      return fail(invalid_argument(fmt::format("{}.parameters.binary_data_size: {} given, but {} bytes follow the JSON",
+                                               path, size, tail_.size())));
+    tensor.data = tail_.substr(0, size);
+    tail_.remove_prefix(size);
+    if (auto ok = check_data(tensor); !ok) return fail(std::move(ok.error()).within(path));
+    return tensor;
+  }
+
+  Result<std::optional<uint64_t>> input_parameters(dom::element value, const std::string& path) {
+    dom::object parameters;
+    if (value.get_object().get(parameters) != simdjson::SUCCESS) return fail(wrong(path, value, "an object"));
+    std::optional<uint64_t> binary;
+    for (const dom::key_value_pair p : parameters) {
+      if (p.key == "binary_data_size") {
+        uint64_t size = 0;
+        if (p.value.get_uint64().get(size) != simdjson::SUCCESS)
+          return fail(wrong(path + ".binary_data_size", p.value, "a number of bytes"));
+        binary = size;
+      } else if (p.key == "shared_memory_region") {
+        return fail(
+            unimplemented(path + ".shared_memory_region: shared memory regions are not offered here; send the data"));
+      }
+    }
+    return binary;
+  }
+
+  Result<void> outputs(dom::element value) {
+    dom::array list;
+    if (value.get_array().get(list) != simdjson::SUCCESS) return fail(wrong("outputs", value, "a list"));
+    size_t i = 0;
+    for (const dom::element e : list) {
+      if (i == kMaxTensors) return fail(invalid_argument(fmt::format("outputs: more than {} tensors", kMaxTensors)));
+      const std::string path = fmt::format("outputs[{}]", i++);
+      dom::object object;
+      if (e.get_object().get(object) != simdjson::SUCCESS) return fail(wrong(path, e, "an object"));
+      std::string name;
+      std::optional<bool> binary;
+      for (const dom::key_value_pair field : object) {
+        if (field.key == "name") {
+          TRY(name, text(field.value, path + ".name"));
+        } else if (field.key == "parameters") {
+          TRY(binary, output_parameters(field.value, path + ".parameters"));
+        }
+      }
+      if (name.empty()) return fail(invalid_argument(path + ".name: missing"));
+      out_.request.outputs.push_back(name);
+      if (binary) out_.wish.binary_by_output.emplace_back(name, *binary);
+    }
+    return {};
+  }
+
+  Result<std::optional<bool>> output_parameters(dom::element value, const std::string& path) {
+    dom::object parameters;
+    if (value.get_object().get(parameters) != simdjson::SUCCESS) return fail(wrong(path, value, "an object"));
+    std::optional<bool> binary;
+    for (const dom::key_value_pair p : parameters) {
+      if (p.key == "binary_data") {
+        bool b = false;
+        if (p.value.get_bool().get(b) != simdjson::SUCCESS)
+          return fail(wrong(path + ".binary_data", p.value, "true or false"));
+        binary = b;
+      } else if (p.key == "classification") {
+        return fail(unimplemented(path + ".classification: not offered here; ask for the tensor and rank it yourself"));
+      } else if (p.key == "shared_memory_region") {
+        return fail(unimplemented(path + ".shared_memory_region: shared memory regions are not offered here"));
+      }
+    }
+    return binary;
+  }
+
+  static Result<std::string> text(dom::element value, const std::string& path) {
+    std::string_view s;
+    if (value.get_string().get(s) != simdjson::SUCCESS) return fail(wrong(path, value, "a string"));
+    return std::string(s);
+  }
+
+  static Result<std::vector<int64_t>> shape(dom::element value, const std::string& path) {
+    dom::array list;
+    if (value.get_array().get(list) != simdjson::SUCCESS) return fail(wrong(path, value, "a list of dimensions"));
+    std::vector<int64_t> out;
+    for (const dom::element e : list) {
+      int64_t d = 0;
+      if (e.get_int64().get(d) != simdjson::SUCCESS || d < 0)
+        return fail(wrong(fmt::format("{}[{}]", path, out.size()), e, "a whole number of 0 or more"));
+      if (out.size() == 64) return fail(invalid_argument(path + ": more than 64 dimensions"));
+      out.push_back(d);
+    }
+    return out;
+  }
+
+  static Result<DataType> datatype(dom::element value, const std::string& path) {
+    std::string_view name;
+    const auto type = value.get_string().get(name) == simdjson::SUCCESS ? parse_data_type(name) : std::nullopt;
+    if (!type)
+      return fail(wrong(
+          path, value,
+          "one of BOOL, UINT8, UINT16, UINT32, UINT64, INT8, INT16, INT32, INT64, FP16, BF16, FP32, FP64, BYTES"));
+    return *type;
+  }
+
+  static constexpr size_t kMaxParser = size_t{4} << 30;   // simdjson's own limit: offsets are 32 bits
+  static constexpr size_t kKeptParser = size_t{1} << 20;  // a larger buffer is not kept for a smaller request
+
+  std::shared_ptr<std::string> body_;
+  std::string_view tail_;
+  uint64_t most_ = 0;
+  ParsedInfer out_;
+};
+
+bool wants_binary(const ReplyWish& wish, std::string_view output) {
+  for (const auto& [name, binary] : wish.binary_by_output)
+    if (name == output) return binary;
+  return wish.binary;
+}
+
+Result<void> append_data(std::string& out, const Tensor& t) {
+  if (t.type == DataType::kFp16 || t.type == DataType::kBf16)
+    return fail(
+        invalid_argument(fmt::format("output '{}' is {}, which has no JSON form: ask for it with "
+                                     "parameters.binary_data_output or outputs[].parameters.binary_data",
+                                     t.name, to_string(t.type))));
+  out += '[';
+  const size_t start = out.size();
+  if (t.type == DataType::kBytes) {
+    for (const std::string_view element : bytes_elements(t.data)) {
+      if (!is_utf8(element))
+        return fail(
+            invalid_argument(fmt::format("output '{}' holds bytes that are no UTF-8 and have no JSON form: ask for "
+                                         "it with parameters.binary_data_output",
+                                         t.name)));
+      if (out.size() > start) out += ',';
+      append_json_string(out, element);
+    }
+  } else {
+    const size_t step = element_size(t.type);
+    for (size_t at = 0; at < t.data.size(); at += step) {
+      if (at > 0) out += ',';
+      append_json_element(out, t.type, t.data.data() + at);
+    }
+  }
+  out += ']';
+  return {};
+}
+
+}  // namespace
+
+Result<ParsedInfer> parse_infer(std::shared_ptr<std::string> body, std::optional<uint64_t> json_length) {
+  const uint64_t length = json_length.value_or(body->size());
+  if (length > body->size())
+    return fail(invalid_argument(
+        fmt::format("Inference-Header-Content-Length: {} given, but the body has {} bytes", length, body->size())));
+  RequestReader reader(body);
+  // A growing body would move the binary tensors, so room for the parser is only made when all of it is JSON.
+  return reader.read(std::string_view(*body).substr(0, length), std::string_view(*body).substr(length));
+}
+
+Result<ParsedInfer> parse_raw_infer(std::shared_ptr<std::string> body, const ModelInfo& model) {
+  if (model.inputs.size() != 1 || model.any_tensor)
+    return fail(
+        invalid_argument(fmt::format("Inference-Header-Content-Length: 0 given, which stands for a body that is the "
+                                     "data of the only input, but model '{}' has {}",
+                                     model.name, model.any_tensor ? "any" : std::to_string(model.inputs.size()))));
+  const TensorInfo& input = model.inputs.front();
+  ParsedInfer out;
+  out.wish.binary = true;
+  if (input.type == DataType::kBytes) {
+    std::string data;
+    append_bytes_element(data, *body);
+    out.request.inputs.push_back(
+        own_tensor(input.name, input.type, std::vector<int64_t>(input.shape.size(), 1), std::move(data)));
+    return out;
+  }
+  uint64_t known = element_size(input.type);
+  for (const int64_t d : input.shape)
+    if (d > 0) known *= static_cast<uint64_t>(d);
+  const auto free = std::ranges::count_if(input.shape, [](int64_t d) { return d < 0; });
+  if (free > 1 || known == 0 || body->size() % known != 0 || (free == 0 && body->size() != known))
+    return fail(invalid_argument(fmt::format("{} bytes are no whole number of input '{}' {} {}", body->size(),
+                                             input.name, to_string(input.type), shape_text(input.shape))));
+  Tensor tensor{input.name, input.type, input.shape, *body, nullptr};
+  for (int64_t& d : tensor.shape)
+    if (d < 0) d = static_cast<int64_t>(body->size() / known);
+  out.request.inputs.push_back(std::move(tensor));
+  out.request.storage = std::move(body);
+  return out;
+}
+
+Result<WrittenInfer> write_infer(const InferReply& reply, const ReplyWish& wish) {
+  WrittenInfer written;
+  std::string& out = written.body;
+  size_t binary_bytes = 0;
+  out += "{\"model_name\":";
+  append_json_string(out, reply.model);
+  out += ",\"model_version\":";
+  append_json_string(out, reply.version);
+  if (!wish.id.empty()) {
+    out += ",\"id\":";
+    append_json_string(out, wish.id);
+  }
+  out += ",\"outputs\":[";
+  for (size_t i = 0; i < reply.outputs.size(); ++i) {
+    const Tensor& t = reply.outputs[i];
+    out += i > 0 ? ",{\"name\":" : "{\"name\":";
+    append_json_string(out, t.name);
+    out += ",\"datatype\":\"";
+    out += to_string(t.type);
+    out += "\",\"shape\":";
+    append_json_shape(out, t.shape);
+    if (wants_binary(wish, t.name)) {
+      out += ",\"parameters\":{\"binary_data_size\":";
+      append_json_number(out, static_cast<uint64_t>(t.data.size()));
+      out += '}';
+      binary_bytes += t.data.size();
+      written.json_length = 0;
+    } else {
+      out += ",\"data\":";
+      TRY_VOID(append_data(out, t));
+    }
+    out += '}';
+  }
+  out += "]}";
+  if (written.json_length) {
+    written.json_length = out.size();
+    out.reserve(out.size() + binary_bytes);
+    for (const Tensor& t : reply.outputs)
+      if (wants_binary(wish, t.name)) out += t.data;
+  }
+  return written;
+}
+
+}  // namespace colony::runtime::oip

@@ -1,0 +1,30 @@
+// The first two bytes say how long the JSON is, the rest is JSON and binary tensors; the same bytes as a gRPC message.
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/check.h"
+#include "request/runtime/oip/contract.h"
+
+using namespace colony::runtime;  // NOLINT(google-build-using-namespace): a fuzz target is one function
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  if (size < 2) return 0;
+  const uint64_t length = data[0] | static_cast<uint64_t>(data[1]) << 8;
+  const std::string text(reinterpret_cast<const char*>(data) + 2, size - 2);
+  if (auto parsed = oip::parse_infer(std::make_shared<std::string>(text), length)) {
+    for (const auto& t : parsed->request.inputs) CHECK(check_data(t));
+    parsed->wish.binary = true;
+    parsed->wish.binary_by_output.clear();
+    auto written = oip::write_infer({"m", "1", parsed->request.inputs}, parsed->wish);
+    CHECK(written);
+  }
+  const ModelInfo one{.name = "m", .inputs = {{"x", DataType::kInt16, {-1, 3}}}};
+  (void)oip::parse_raw_infer(std::make_shared<std::string>(text), one);
+  if (auto request = oip::parse_model_infer(text)) {
+    for (const auto& t : request->inputs) CHECK(check_data(t));
+    (void)oip::write_model_infer({"m", "1", request->inputs}, request->id);
+  }
+  return 0;
+}

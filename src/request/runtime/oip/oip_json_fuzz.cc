@@ -1,0 +1,40 @@
+// Any bytes as the JSON of an inference (and as a v1 predict): either a clear error, or a request whose echo can be written
+// and read again to the same tensors.
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/check.h"
+#include "request/runtime/oip/contract.h"
+
+using namespace colony::runtime;  // NOLINT(google-build-using-namespace): a fuzz target is one function
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const std::string text(reinterpret_cast<const char*>(data), size);
+  auto parsed = oip::parse_infer(std::make_shared<std::string>(text), std::nullopt);
+  if (!parsed) {
+    CHECK(!parsed.error().message.empty());
+  } else {
+    for (const auto& t : parsed->request.inputs) CHECK(check_data(t));
+    oip::ReplyWish json = parsed->wish;
+    json.binary = false;
+    json.binary_by_output.clear();
+    if (auto written = oip::write_infer({"m", "1", parsed->request.inputs}, json)) {
+      std::string again = written->body;
+      again.replace(again.find("\"outputs\":["), 11, "\"inputs\":[");
+      auto second = oip::parse_infer(std::make_shared<std::string>(again), std::nullopt);
+      CHECK(second);
+      CHECK(second->request.inputs.size() == parsed->request.inputs.size());
+      for (size_t i = 0; i < second->request.inputs.size(); ++i) {
+        const Tensor &a = parsed->request.inputs[i], &b = second->request.inputs[i];
+        CHECK(a.name == b.name && a.shape == b.shape && a.type == b.type && a.data.size() == b.data.size());
+        if (a.type != DataType::kFp32 && a.type != DataType::kFp64) CHECK(a.data == b.data);
+      }
+    }
+  }
+  const ModelInfo any{.name = "m", .inputs = {{"x", DataType::kFp32, {-1}}}, .any_tensor = true};
+  if (auto predict = oip::parse_predict(text, any))
+    (void)oip::write_predict({"m", "1", predict->request.inputs}, predict->rows);
+  return 0;
+}
