@@ -4,6 +4,7 @@
 #   *_bench.cc  one Google Benchmark binary bench_<room>
 #   the rest    the static library colony_<room>
 set(colony_rooms "" CACHE INTERNAL "")
+set(colony_processes "" CACHE INTERNAL "")
 
 # Names of rooms and of outside libraries -> link items; a room that has no folder yet is left out.
 function(colony_link_items out)
@@ -110,6 +111,17 @@ function(colony_test_support dir)
   endif()
 endfunction()
 
+# tests/processes/<name>.cc: a program that tests start as a child; it lies beside the test binaries.
+function(colony_test_process name)
+  set(source "${CMAKE_SOURCE_DIR}/tests/processes/${name}.cc")
+  if(NOT EXISTS "${source}")
+    return()
+  endif()
+  add_executable(${name} "${source}")
+  target_link_libraries(${name} PRIVATE colony_flags colony_support)
+  set(colony_processes ${colony_processes} ${name} CACHE INTERNAL "")
+endfunction()
+
 function(colony_test_room dir)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/tests/${dir}/*.cc")
   if(NOT sources)
@@ -117,6 +129,9 @@ function(colony_test_room dir)
   endif()
   colony_gtest(test_${dir} ${dir}.all ${dir} 600 ${sources})
   target_link_libraries(test_${dir} PRIVATE colony_support)
+  if(colony_processes)
+    add_dependencies(test_${dir} ${colony_processes})
+  endif()
   if(TARGET colony)
     add_dependencies(test_${dir} colony)
   endif()

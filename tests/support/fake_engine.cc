@@ -163,6 +163,7 @@ void FakeEngine::launched(Actor& actor) {
     };
   }
   changed(actor, ActorState::kRunning);
+  if (actor.process) actor.process->started();
 }
 
 void FakeEngine::died(Actor& actor, std::string how) {

@@ -24,6 +24,7 @@ namespace colony::testing {
 class FakeActor {
  public:
   virtual ~FakeActor() = default;
+  virtual void started() {}  // it runs; exit() works from here on
   // SIGTERM: ends when it is done, by exit(). An actor that never calls exit() is stubborn and is destroyed after grace.
   virtual void terminate() { exit("exit code 0"); }
   // The "process" ends by itself; the object is destroyed in a later turn. Twice is harmless.

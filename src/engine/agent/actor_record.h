@@ -37,7 +37,10 @@ class ActorLock {
  public:
   ~ActorLock();
   ActorLock(ActorLock&& o) noexcept : fd_(std::exchange(o.fd_, -1)) {}
-  ActorLock& operator=(ActorLock&&) = delete;
+  ActorLock& operator=(ActorLock&& o) noexcept {
+    std::swap(fd_, o.fd_);
+    return *this;
+  }
   // kAlreadyExists when another process holds it. One per process and folder: a second open would drop the lock.
   static Result<ActorLock> take(const std::string& folder);
   // Who holds it; nullopt: nobody. Not for use in the process that holds it.
