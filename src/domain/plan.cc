@@ -74,6 +74,7 @@ std::string_view to_string(Kind kind) {
     case Kind::kRestart: return "restart";
     case Kind::kRetune: return "retune";
     case Kind::kRoute: return "route";
+    case Kind::kRetry: return "retry";
   }
   return "";
 }
@@ -92,6 +93,7 @@ std::string PlanAction::text() const {
       return fmt::format("replace the replicas of deployment {}, batch by batch: {} changed", name, joined(keys));
     case Kind::kRetune: return fmt::format("change {} of deployment {} at once", joined(keys), name);
     case Kind::kRoute: return fmt::format("change {} of application {} from {} to {}", joined(keys), name, from, to);
+    case Kind::kRetry: return fmt::format("try application {} again: its last revision failed", name);
   }
   return "";
 }

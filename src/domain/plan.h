@@ -20,6 +20,7 @@ struct PlanAction {
     kRestart,      // new processes, batch by batch
     kRetune,       // takes effect at once, nothing is loaded or restarted: timeouts, queue bounds
     kRoute,        // route_prefix, or which deployment is the ingress
+    kRetry,        // nothing changed, but the last revision failed: try again
   };
   Kind kind;
   std::string app, deployment;    // deployment empty: of the app
