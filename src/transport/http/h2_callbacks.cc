@@ -205,7 +205,8 @@ nghttp2_session* new_h2_session(H2Connection& connection, const ServerOptions& o
     nghttp2_option* o = nullptr;
     CHECK(nghttp2_option_new(&o) == 0);
     nghttp2_option_set_no_auto_window_update(o, 1);
-    nghttp2_option_set_no_closed_streams(o, 1);
+    // WHY closed streams are kept (up to max_streams of them, some 300 bytes each): only so does nghttp2 tell a frame
+    // that was on its way to a stream that we reset from one that nobody may send any more.
     nghttp2_option_set_max_outbound_ack(o, 1000);
     return o;
   }();

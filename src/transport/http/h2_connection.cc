@@ -21,7 +21,8 @@ H2Connection::H2Connection(std::unique_ptr<async::Stream> stream, ConnectionCont
     : context_(context),
       stream_(std::move(stream)),
       peer_(stream_->peer()),
-      self_(std::make_shared<H2Connection*>(this)),
+      turn_end_(context.loop, [this] { end_of_turn(); }),
+      again_timer_(context.loop, [this] { mark_dirty(); }),
       idle_timer_(context.loop, [this] { drain(); }),
       head_timer_(context.loop,
                   [this] {
@@ -210,11 +211,7 @@ void H2Connection::finish_request(H2Stream& s, bool ok) {
 // ---- output ----
 
 void H2Connection::mark_dirty() {
-  if (dirty_ || over_) return;
-  dirty_ = true;
-  context_.loop.defer([self = std::weak_ptr<H2Connection*>(self_)] {
-    if (const auto alive = self.lock()) (*alive)->end_of_turn();
-  });
+  if (!over_) turn_end_.schedule();
 }
 
 void H2Connection::pull() {
@@ -274,7 +271,6 @@ void H2Connection::flush() {
 }
 
 void H2Connection::end_of_turn() {
-  dirty_ = false;
   if (over_) return;
   for (int round = 0; round < 4; ++round) {
     pull();
@@ -292,10 +288,8 @@ void H2Connection::end_of_turn() {
       stalled_at_ = pending;
       stall_timer_.arm_after(context_.options.idle_timeout);
     }
-  } else if (pull_stopped_) {  // the kernel takes it all: give other connections their turn first
-    context_.loop.post([self = std::weak_ptr<H2Connection*>(self_)] {
-      if (const auto alive = self.lock()) (*alive)->mark_dirty();
-    });
+  } else if (pull_stopped_) {
+    again_timer_.arm_after(Duration::zero());
   }
   if (broken_) return finish();
   if (!lingering_ && nghttp2_session_want_read(session_) == 0 && nghttp2_session_want_write(session_) == 0) {

@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "async/deferred.h"
 #include "transport/http/connection.h"
 #include "transport/http/h2_guard.h"
 #include "transport/http/h2_head.h"
@@ -144,9 +145,7 @@ class H2Connection final : public Connection {
   std::vector<H2Stream*> closed_;  // on_done is due
   std::vector<std::unique_ptr<H2Stream>> recycled_;
 
-  std::string out_;                      // frames of this turn
-  std::shared_ptr<H2Connection*> self_;  // for deferred work, which may come after the end
-  bool dirty_ = false;
+  std::string out_;          // frames of this turn
   bool in_session_ = false;  // inside nghttp2: nothing may be pulled
   bool delivering_ = false;
   bool greeted_ = false;       // the client's SETTINGS have come
@@ -158,6 +157,8 @@ class H2Connection final : public Connection {
   bool over_ = false;
   size_t stalled_at_ = 0;  // bytes pending when stall_timer_ was armed
 
+  async::Deferred turn_end_;
+  async::Timer again_timer_;  // the kernel takes everything: other connections come first
   async::Timer idle_timer_, head_timer_, end_timer_, stall_timer_;
 };
 
