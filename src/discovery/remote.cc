@@ -9,6 +9,13 @@
 
 namespace colony::discovery {
 
+namespace {
+// Saying it again would only be refused again.
+bool refused_for_good(const Error& e) {
+  return e.code == Code::kInvalidArgument || e.code == Code::kFailedPrecondition;
+}
+}  // namespace
+
 struct Remote::Subscriber {
   std::function<void(const TableUpdate&)> on_update;
   bool first_seen = false;  // has been shown a full update
@@ -118,7 +125,7 @@ async::Task<Result<void>> Remote::publish(AppRecord record) {
   withdrawals_.erase(app);
   publications_[app] = std::move(record);
   auto r = co_await call("Publish", std::move(request));
-  if (!r && r.error().reason == "stale_epoch") publications_.erase(app);
+  if (!r && refused_for_good(r.error())) publications_.erase(app);
   co_return r;
 }
 
@@ -127,7 +134,7 @@ async::Task<Result<void>> Remote::withdraw(std::string app, uint64_t epoch) {
   withdrawals_[app] = epoch;
   auto r = co_await call("Withdraw", wire::encode(wire::Withdraw{app, epoch}));
   // Once said it need not be said to the next incarnation: nobody will publish the app there.
-  if (r || r.error().reason == "stale_epoch") withdrawals_.erase(app);
+  if (r || refused_for_good(r.error())) withdrawals_.erase(app);
   co_return r;
 }
 
@@ -135,7 +142,9 @@ async::Task<Result<void>> Remote::register_proxy(ProxyRecord record, Duration le
   std::string request = wire::encode(wire::Register{record, lease});
   const std::string id = record.id;
   registrations_[id] = Registered{std::move(record), lease};
-  co_return co_await call("RegisterProxy", std::move(request));
+  auto r = co_await call("RegisterProxy", std::move(request));
+  if (!r && refused_for_good(r.error())) registrations_.erase(id);
+  co_return r;
 }
 
 async::Task<Result<void>> Remote::unregister_proxy(std::string id) {

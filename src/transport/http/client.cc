@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "base/check.h"
 #include "transport/http/chunked.h"
@@ -63,6 +64,9 @@ class ClientConnection final : public async::StreamHandler {
   bool stopped() const { return stopped_; }  // the sink wanted no more
   std::optional<Error>& error() { return error_; }
   ClientReply take_reply() { return std::move(reply_); }
+  void cancel() {
+    if (!done_) fail_with(cancelled("the client was closed", "client_closed"));
+  }
   bool reusable() const { return done_ && !error_ && !stopped_ && keep_ && !lost(); }
 
   void rest(std::function<void(ClientConnection&)> on_dead) {
@@ -285,6 +289,8 @@ struct Client::State {
   async::Loop& loop;
   size_t max_reply_bytes;
   std::map<std::string, std::vector<std::unique_ptr<ClientConnection>>> idle;
+  std::set<ClientConnection*> running;
+  bool closed = false;
 
   std::unique_ptr<ClientConnection> take_idle(const async::Endpoint& to) {
     auto it = idle.find(to.text);
@@ -314,6 +320,7 @@ struct Client::State {
     CO_TRY(const std::string head, head_of(to, request));
     const std::string what = request.method + " " + request.target + " at " + to.text;
     for (bool fresh = false;; fresh = true) {
+      if (closed) co_return fail(cancelled(what + ": the client was closed", "client_closed"));
       auto connection = fresh ? nullptr : take_idle(to);
       const bool pooled = connection != nullptr;
       if (!pooled) {
@@ -325,12 +332,15 @@ struct Client::State {
           co_return fail(std::move(e).within(what));
         }
         connection = std::make_unique<ClientConnection>(loop, std::move(*stream));
+        if (closed) co_return fail(cancelled(what + ": the client was closed", "client_closed"));
       }
       connection->start(request, head, max_reply_bytes, sink);
+      running.insert(connection.get());
       co_await connection->wait(deadline, idle_limit);
+      running.erase(connection.get());
       if (!connection->done()) co_return fail(deadline_exceeded(what + ": no whole reply in time"));
       if (auto& e = connection->error()) {
-        if (pooled && !connection->heard() && !deadline.passed(loop.now())) continue;
+        if (pooled && !connection->heard() && !closed && !deadline.passed(loop.now())) continue;
         co_return fail(std::move(*e).within(what));
       }
       ClientReply reply = connection->take_reply();
@@ -340,8 +350,14 @@ struct Client::State {
   }
 };
 
-Client::Client(async::Loop& loop, size_t max_reply_bytes) : state_(new State{loop, max_reply_bytes, {}}) {}
+Client::Client(async::Loop& loop, size_t max_reply_bytes) : state_(new State{loop, max_reply_bytes, {}, {}, false}) {}
 Client::~Client() = default;
+
+void Client::close() {
+  state_->closed = true;
+  state_->idle.clear();
+  for (ClientConnection* c : state_->running) c->cancel();
+}
 
 async::Task<Result<ClientReply>> Client::fetch(async::Endpoint to, ClientRequest request, Deadline deadline) {
   return state_->ask(std::move(to), std::move(request), deadline, Duration::zero(), nullptr);
