@@ -96,6 +96,19 @@ TEST_P(EngineConformance, EveryVerbMayBeCalledTwice) {
   EXPECT_TRUE(harness_->run(engine().stop(fence_, "never.was", 5s)).has_value());
 }
 
+TEST_P(EngineConformance, ReservingAgainKeepsTheProcessAndRenewsWhatTheNextOneStartsWith) {
+  const auto reserved = harness_->run(engine().reserve(fence_, spec("app.d.a")));
+  ASSERT_TRUE(reserved && harness_->run(engine().start(fence_, *reserved)));
+  ASSERT_TRUE(wait_for_state("app.d.a", ActorState::kRunning));
+  const auto before = status("app.d.a");
+  auto renewed = spec("app.d.a");
+  renewed.labels["revision"] = "8";
+  ASSERT_TRUE(harness_->run(engine().reserve(fence_, renewed)));
+  EXPECT_EQ(status("app.d.a").pid, before.pid);
+  EXPECT_EQ(status("app.d.a").state, ActorState::kRunning);
+  EXPECT_EQ(status("app.d.a").spec.labels.at("revision"), "8");
+}
+
 async::Task<void> note(async::Task<Result<void>> task, std::vector<bool>* done) {
   auto result = co_await std::move(task);
   done->push_back(result.has_value());

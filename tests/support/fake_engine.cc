@@ -209,7 +209,14 @@ async::Task<Result<void>> FakeEngine::enter(const engine::Fence* fence) {
 async::Task<Result<engine::Reservation>> FakeEngine::reserve(engine::Fence fence, engine::ActorSpec spec) {
   CO_TRY_VOID(engine::check_spec(spec));
   CO_TRY_VOID(co_await enter(&fence));
-  if (Actor* known = find(spec.id)) co_return engine::Reservation{spec.id, known->status.node};
+  if (Actor* known = find(spec.id)) {
+    auto& now = known->status.spec;
+    now.payload = std::move(spec.payload);
+    now.env = std::move(spec.env);
+    now.labels = std::move(spec.labels);
+    changed(*known, known->status.state);
+    co_return engine::Reservation{spec.id, known->status.node};
+  }
   if (!failing_reserves_.empty()) {
     Error error = failing_reserves_.front();
     failing_reserves_.erase(failing_reserves_.begin());

@@ -101,6 +101,23 @@ Result<std::vector<AppSpec>> read_specs(const std::vector<std::string>& files) {
   return specs;
 }
 
+Result<AppSpec> app_of_model(const std::string& path) {
+  std::string name;
+  for (const char c : fs::path(path).stem().string()) {
+    if (std::isalnum(static_cast<unsigned char>(c)) != 0)
+      name += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    else if (!name.empty() && !name.ends_with('-'))
+      name += '-';
+  }
+  while (name.ends_with('-')) name.pop_back();
+  if (name.empty()) name = "model";
+  const json spec{{"name", name.substr(0, 63)},
+                  {"deployments", {{{"name", "model"}, {"runtime", "onnx"}, {"model", {{"path", path}}}}}}};
+  auto parsed = parse_app({spec.dump(), SpecFormat::kJson, path, ModelPaths::kAny});
+  if (!parsed) return fail(to_error(parsed.error()));
+  return *parsed;
+}
+
 Result<void> wait_for(ControlClient& client, const std::string& app, uint64_t revision, bool until_gone,
                       double timeout_s) {
   Progress progress;

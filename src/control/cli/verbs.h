@@ -76,5 +76,7 @@ Result<void> wait_for(ControlClient& client, const std::string& app, uint64_t re
                       double timeout_s);
 // Reads spec files: every problem of every file at once, model paths made absolute.
 Result<std::vector<AppSpec>> read_specs(const std::vector<std::string>& files);
+// An application around one model file: named after it, served at /NAME.
+Result<AppSpec> app_of_model(const std::string& path);
 
 }  // namespace colony::cli

@@ -11,18 +11,24 @@ DeploymentStatus AppMaster::describe_deployment(const DeploymentSpec* spec, cons
   DeploymentStatus out;
   out.name = name;
   out.target_replicas = spec && !assignment_.remove ? spec->num_replicas : 0;
-  int ready = 0, failed = 0, old = 0, behind = 0, live = 0;
+  int ready = 0, failed = 0, old = 0, behind = 0, live = 0, leaving = 0;
   for (auto& [id, unit] : units_) {
     if (unit->deployment != name) continue;
     out.replicas.push_back(describe(*unit, deps_.loop.wall_now()));
     const auto& r = out.replicas.back();
-    if (r.state == ReplicaState::kDraining) continue;
+    if (r.state == ReplicaState::kDraining) {
+      ++leaving;
+      continue;
+    }
     ++live;
     const bool current = is_current(*unit);
     old += !current;
     ready += current && r.state == ReplicaState::kReady;
     behind += current && r.state == ReplicaState::kReady && r.revision != assignment_.revision;
-    failed += r.state == ReplicaState::kFailed;
+    // One restart at once is no failure yet: it is over before anybody could act on it.
+    const bool restarting =
+        unit->actor && unit->actor->state == engine::ActorState::kBackoff && unit->actor->incarnation < 2;
+    failed += r.state == ReplicaState::kFailed && !restarting;
     const bool refused = unit->reconfigure_failed_revision == assignment_.revision && !unit->reconfigure_error.empty();
     if (out.message.empty() && (r.state == ReplicaState::kFailed || r.state == ReplicaState::kPending || refused))
       out.message = fmt::format("replica {}: {}", id, r.reason.empty() ? r.last_error : r.reason);
@@ -32,9 +38,9 @@ DeploymentStatus AppMaster::describe_deployment(const DeploymentSpec* spec, cons
     out.status = "UNHEALTHY";
   else if (old > 0 || behind > 0)
     out.status = "UPDATING";
-  else if (ready == out.target_replicas && live == out.target_replicas)
+  else if (ready == out.target_replicas && live == out.target_replicas && leaving == 0)
     out.status = "HEALTHY";
-  else if (live > out.target_replicas)
+  else if (live + leaving > out.target_replicas)
     out.status = "DOWNSCALING";
   else
     out.status = deploying_ ? "UPDATING" : "UPSCALING";

@@ -78,6 +78,19 @@ Result<void> Actor::start() {
   return {};
 }
 
+Result<void> Actor::renew(ActorSpec spec) {
+  auto& now = record_.spec;
+  if (now.payload == spec.payload && now.env == spec.env && now.labels == spec.labels) return {};
+  ActorRecord next = record_;
+  next.spec.payload = std::move(spec.payload);
+  next.spec.env = std::move(spec.env);
+  next.spec.labels = std::move(spec.labels);
+  TRY_VOID(write_record(folder(), next));
+  record_ = std::move(next);
+  on_changed_(*this);
+  return {};
+}
+
 void Actor::stop(Duration grace) {
   kill_at_ = kill_at_.sooner(Deadline::after(loop_.now(), grace));
   if (!record_.stopping) {

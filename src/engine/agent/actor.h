@@ -40,8 +40,9 @@ class Actor {
   // Its whole life, on the agent's scope: when that stops, the coroutine returns and the process goes on.
   async::Task<void> live(async::Scope& scope, Begin begin);
 
-  Result<void> start();       // idempotent
-  void stop(Duration grace);  // idempotent; a shorter grace shortens the wait
+  Result<void> start();                // idempotent
+  Result<void> renew(ActorSpec spec);  // payload, env and labels of the next incarnation
+  void stop(Duration grace);           // idempotent; a shorter grace shortens the wait
   // Is what begin = kAdopt found out known yet? (running, dead or not started)
   bool settled() const { return settled_; }
   bool over() const { return over_; }  // stopped: process, folder and socket are gone

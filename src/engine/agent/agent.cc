@@ -157,9 +157,12 @@ async::Task<Result<Reservation>> Agent::reserve(Fence fence, ActorSpec spec) {
   if (!spec.placement.node.empty() && spec.placement.node != node) {
     co_return fail(resource_exhausted(fmt::format("node '{}' is not known", spec.placement.node), "no_such_node"));
   }
-  if (const Actor* known = find(spec.id)) {
-    if (!known->record().stopping) co_return Reservation{spec.id, node};
-    co_return fail(failed_precondition(fmt::format("{} is being stopped", spec.id), "stopping"));
+  if (Actor* known = find(spec.id)) {
+    if (known->record().stopping)
+      co_return fail(failed_precondition(fmt::format("{} is being stopped", spec.id), "stopping"));
+    Reservation kept{spec.id, node};
+    CO_TRY_VOID(known->renew(std::move(spec)));
+    co_return kept;
   }
   if (actors_.size() >= kMaxActors) {
     co_return fail(resource_exhausted(fmt::format("{} runs {} actors, the most that it takes", node, kMaxActors),

@@ -132,18 +132,20 @@ std::vector<std::string> RunDir::actors() const {
   return out;
 }
 
+Result<std::string> socket_path(const std::string& run, const std::string& wanted) {
+  if (wanted.size() <= kMaxSocketPath) return wanted;
+  const std::string root = short_root();
+  TRY_VOID(make_private_folder(root));
+  const std::string mine = fmt::format("{}/{}", root, short_hash(run));
+  TRY_VOID(make_private_folder(mine));
+  return fmt::format("{}/{}.sock", mine, short_hash(wanted));
+}
+
 Result<void> RunDir::prepare(ActorRecord& record) const {
   const std::string home = folder(record.spec.id);
   TRY_VOID(make_private_folder(home));
   record.log = log_path(record.spec.id);
-  record.socket = home + "/sock";
-  if (record.socket.size() > kMaxSocketPath) {
-    const std::string root = short_root();
-    TRY_VOID(make_private_folder(root));
-    const std::string mine = fmt::format("{}/{}", root, short_hash(run_));
-    TRY_VOID(make_private_folder(mine));
-    record.socket = fmt::format("{}/{}.sock", mine, short_hash(record.spec.id));
-  }
+  TRY(record.socket, socket_path(run_, home + "/sock"));
   return {};
 }
 

@@ -51,6 +51,9 @@ class RunDir {
   int lock_;
 };
 
+// `wanted`, or a path in a short private folder of this run directory when a socket's address could not hold it.
+Result<std::string> socket_path(const std::string& run, const std::string& wanted);
+
 // The last `lines` lines of a text.
 std::vector<std::string> last_lines(std::string_view text, size_t lines);
 
