@@ -208,6 +208,7 @@ nghttp2_session* new_h2_session(H2Connection& connection, const ServerOptions& o
     // WHY closed streams are kept (up to max_streams of them, some 300 bytes each): only so does nghttp2 tell a frame
     // that was on its way to a stream that we reset from one that nobody may send any more.
     nghttp2_option_set_max_outbound_ack(o, 1000);
+    nghttp2_option_set_stream_reset_rate_limit(o, 10'000, 1'000);  // H2Guard's own budget is below
     return o;
   }();
   nghttp2_session* session = nullptr;
