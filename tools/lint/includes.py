@@ -83,6 +83,8 @@ def check_ours(path, room, target):
     if other is None:
         if target.startswith("colony/"):
             return None  # include/colony: the installed headers
+        if target.startswith("tests/support/") and path.endswith(("_test.cc", "_test_support.h", "_test_support.cc")):
+            return None  # what tests share, in a test
         return f'"{target}" is no path from src/ (a third-party header takes <>)'
     if other == room:
         return None
