@@ -41,7 +41,8 @@ class Link {
   static std::unique_ptr<Link> connect(async::Loop& loop, async::Endpoint to, Deadline deadline, Events events);
 
   virtual bool ready() const = 0;  // connected, hello done, no goaway
-  // Starts a call. `head` without hop-by-hop fields; `extra`: "name: value\r\n" lines that are added to it. `body`: the
+  // Starts a call; when the link is not ready(), or carries all that the replica takes, it fails by on_failed at the end of
+  // the turn (so look at ready() before a retry). `head` without hop-by-hop fields; `extra`: "name: value\r\n" lines that are added to it. `body`: the
   // part of the body that is here already; end: nothing follows. The deadline travels as milliseconds left.
   virtual CallId call(const http::RequestHead& head, std::string_view extra, std::string_view body, bool end,
                       Deadline deadline, CallHandler& handler) = 0;
