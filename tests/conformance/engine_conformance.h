@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <ostream>
 #include <string>
 
 #include "async/scope.h"
@@ -44,6 +45,7 @@ struct EngineAdapter {
   std::string name;
   std::function<std::unique_ptr<EngineHarness>()> make;
 };
+inline void PrintTo(const EngineAdapter& adapter, std::ostream* out) { *out << adapter.name; }
 
 class EngineConformance : public ::testing::TestWithParam<EngineAdapter> {
  protected:

@@ -60,7 +60,9 @@ def test_the_demo_is_served_where_there_is_only_glibc_and_cpython(given):
         ! ls /usr/lib/x86_64-linux-gnu/libstdc++.so.6 2>/dev/null
         python3 -m venv /opt/colony
         /opt/colony/bin/pip install -q --no-index --find-links /given "colony-serve[onnx]"
-        exec /opt/colony/bin/colony up --http 127.0.0.1:{http} --control 127.0.0.1:{control} --data-dir /tmp/data \
+        exec /opt/colony/bin/colony up --http 127.0.0.1:{
+  http} --control 127.0.0.1:{
+  control} --data-dir /tmp/data \
             -f /given/filetype/app.yaml""")
     try:
         answer = None

@@ -3,9 +3,11 @@
 #include "transport/http/client.h"
 
 #include <algorithm>
+#include <list>
 #include <map>
 #include <set>
 
+#include "async/scope.h"
 #include "base/check.h"
 #include "transport/http/chunked.h"
 #include "transport/http/head.h"
@@ -290,7 +292,22 @@ struct Client::State {
   size_t max_reply_bytes;
   std::map<std::string, std::vector<std::unique_ptr<ClientConnection>>> idle;
   std::set<ClientConnection*> running;
+  using Connected = async::OneShot<Result<std::unique_ptr<async::Stream>>>;
+  std::list<Connected::Setter> connecting;
   bool closed = false;
+
+  // The loop's connect cannot be taken back: what comes after close() is dropped.
+  async::Task<Result<std::unique_ptr<async::Stream>>> connect(async::Endpoint to, Deadline deadline) {
+    Connected connected(loop);
+    const auto entry = connecting.insert(connecting.end(), connected.setter());
+    loop.connect(to, deadline, [setter = connected.setter()](Result<std::unique_ptr<async::Stream>> stream) {
+      setter.set(std::move(stream));
+    });
+    auto stream = co_await connected.wait(Deadline::never());
+    connecting.erase(entry);
+    if (!stream) co_return fail(std::move(stream).error());
+    co_return std::move(*stream);
+  }
 
   std::unique_ptr<ClientConnection> take_idle(const async::Endpoint& to) {
     auto it = idle.find(to.text);
@@ -324,7 +341,8 @@ struct Client::State {
       auto connection = fresh ? nullptr : take_idle(to);
       const bool pooled = connection != nullptr;
       if (!pooled) {
-        auto stream = co_await loop.connect(to, deadline);
+        auto stream = co_await connect(to, deadline);
+        if (!stream && closed) co_return fail(cancelled(what + ": the client was closed", "client_closed"));
         if (!stream) {
           Error e = std::move(stream).error();
           if (e.code != Code::kDeadlineExceeded) e.code = Code::kUnavailable;
@@ -350,12 +368,13 @@ struct Client::State {
   }
 };
 
-Client::Client(async::Loop& loop, size_t max_reply_bytes) : state_(new State{loop, max_reply_bytes, {}, {}, false}) {}
+Client::Client(async::Loop& loop, size_t max_reply_bytes) : state_(new State{loop, max_reply_bytes, {}, {}, {}}) {}
 Client::~Client() = default;
 
 void Client::close() {
   state_->closed = true;
   state_->idle.clear();
+  for (const auto& setter : state_->connecting) setter.set(fail(cancelled("the client was closed", "client_closed")));
   for (ClientConnection* c : state_->running) c->cancel();
 }
 
