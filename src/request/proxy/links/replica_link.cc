@@ -34,25 +34,25 @@ void ReplicaLink::leave() {
 
 void ReplicaLink::dial() {
   if (leaving_) return;
-  link_ = frame::Link::connect(loop_, async::Endpoint{record_.address}, Deadline::after(loop_.now(), kConnectTimeout),
-                               {.on_ready =
-                                    [this] {
-                                      ++connects_;
-                                      ready_since_ = loop_.now();
-                                      if (!leaving_ && events_.on_ready) events_.on_ready();
-                                    },
-                                .on_goaway = {},
-                                .on_closed =
-                                    [this](const Error& error) {
-                                      if (!leaving_)
-                                        LOG(debug, "link to {} ({}): {}", record_.id, record_.address, error.message);
-                                      link_.reset();
-                                      if (leaving_) return;
-                                      // A replica that takes connections only to say goodbye is not hammered.
-                                      if (loop_.now() - ready_since_ > kSteady) backoff_ = kFirstBackoff;
-                                      ready_since_ = TimePoint::max();
-                                      redial();
-                                    }});
+  link_ = frame::Link::connect(
+      loop_, async::Endpoint{record_.address}, Deadline::after(loop_.now(), kConnectTimeout),
+      {.on_ready = [this] { opened(); }, .on_goaway = {}, .on_closed = [this](const Error& error) { closed(error); }});
+}
+
+void ReplicaLink::opened() {
+  ++connects_;
+  ready_since_ = loop_.now();
+  if (!leaving_ && events_.on_ready) events_.on_ready();
+}
+
+void ReplicaLink::closed(const Error& error) {
+  if (!leaving_) LOG(debug, "link to {} ({}): {}", record_.id, record_.address, error.message);
+  link_.reset();  // and with it the function that called this
+  if (leaving_) return;
+  // A replica that takes connections only to say goodbye is not hammered.
+  if (ready_since_ != TimePoint::max() && loop_.now() - ready_since_ > kSteady) backoff_ = kFirstBackoff;
+  ready_since_ = TimePoint::max();
+  redial();
 }
 
 void ReplicaLink::redial() {

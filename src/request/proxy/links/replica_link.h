@@ -45,6 +45,8 @@ class ReplicaLink {
 
  private:
   void dial();
+  void opened();
+  void closed(const Error& error);
   void redial();
 
   async::Loop& loop_;
