@@ -61,10 +61,14 @@ class HttpServer final : public Server {
     listener_.reset();
     for (auto& [key, fresh] : fresh_) dead_fresh_.push_back(std::move(fresh));
     fresh_.clear();
+    drain_connections();
+    reap_.schedule();
+  }
+
+  void drain_connections() override {
     std::vector<Connection*> all;
     for (auto& [key, connection] : connections_) all.push_back(key);
     for (Connection* c : all) c->drain();  // a closed one stays in memory until reap()
-    reap_.schedule();
   }
 
   bool drained() const override { return draining_ && open() == 0; }

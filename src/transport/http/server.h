@@ -32,6 +32,9 @@ class Server {
   virtual async::Endpoint endpoint() const = 0;
   // Stops accepting; idle connections end; busy ones answer what they have begun (GOAWAY, Connection: close).
   virtual void drain() = 0;
+  // Only the connections that are open now are told to begin nothing new; new ones are still accepted (a replica that
+  // drains goes on answering its master).
+  virtual void drain_connections() = 0;
   virtual bool drained() const = 0;  // after drain(): no connection is left
   virtual ServerStats stats() const = 0;
 };

@@ -70,6 +70,7 @@ struct IndexEntry {
 
 std::string server_json();
 std::string model_json(const ModelInfo& model);
+std::string model_ready_json(const ModelInfo& model, bool ready);  // GET /v1/models/M
 std::string config_json(const ModelInfo& model, int instances);
 std::string statistics_json(const std::vector<ModelStatistics>& models);
 std::string index_json(const std::vector<IndexEntry>& models);

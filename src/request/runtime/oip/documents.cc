@@ -89,6 +89,10 @@ std::string model_json(const ModelInfo& model) {
                      list(model.outputs, tensor));
 }
 
+std::string model_ready_json(const ModelInfo& model, bool ready) {
+  return fmt::format(R"({{"name":{},"ready":{}}})", quoted(model.name), ready);
+}
+
 std::string config_json(const ModelInfo& model, int instances) {
   // max_batch_size 0: the shapes are whole, the batch dimension included.
   return fmt::format(

@@ -1,0 +1,40 @@
+// What every data request of a replica carries from its head to its answer: the ids that are echoed and logged, and the
+// way answers are written.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "request/replica/core.h"
+#include "transport/http/exchange.h"
+
+namespace colony::replica {
+
+// The ids of one request. Kept as the lines that go into its answer.
+class RequestIds {
+ public:
+  // Takes x-request-id and traceparent from the head; makes a request id where none came.
+  RequestIds(Core& core, const http::RequestHead& head);
+  const std::string& lines() const { return lines_; }  // "x-request-id: ...\r\ntraceparent: ...\r\n"
+  std::string log_text() const;                        // "request_id=... traceparent=..."
+
+ private:
+  std::string lines_;
+};
+
+// One line per request at debug level, and one at warn level for an error that is ours.
+void log_access(const RequestIds& ids, std::string_view what, int status, Duration took, const Error* error);
+
+// A request that is answered already: swallows its body.
+class AnsweredCall final : public http::ExchangeHandler {
+ public:
+  explicit AnsweredCall(http::Exchange& exchange) : exchange_(exchange) {}
+  void on_body(std::string_view data) override { exchange_.consumed(data.size()); }
+  void on_end(std::string_view) override {}
+  void on_done(bool) override { delete this; }
+
+ private:
+  http::Exchange& exchange_;
+};
+
+}  // namespace colony::replica

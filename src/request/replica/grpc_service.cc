@@ -1,0 +1,207 @@
+// Messages are bytes here; runtime/oip knows protobuf.
+#include "request/replica/grpc_service.h"
+
+#include <deque>
+
+#include "request/replica/infer_job.h"
+#include "request/replica/oip_service.h"
+#include "transport/grpc/reflection.h"
+
+namespace colony::replica {
+namespace {
+
+namespace oip = runtime::oip;
+
+constexpr std::string_view kService = "inference.GRPCInferenceService";
+constexpr size_t kStreamInFlight = 32;  // LIMIT: requests of one ModelStreamInfer that are not answered yet
+
+Inbox::Cost cost(const Core& core) { return core.table->cheap ? Inbox::Cost::kCheap : Inbox::Cost::kHeavy; }
+
+void echo_ids(grpc::Call& call) {
+  for (const char* name : {"x-request-id", "traceparent"})
+    if (const auto value = call.metadata(name)) call.add_header(name, *value);
+}
+
+// ModelInfer: lives until the call is finished.
+class UnaryInfer final : public InferClient {
+ public:
+  UnaryInfer(Core& core, grpc::UnaryCall& call, std::string_view message)
+      : core_(core), call_(call), job_(std::make_shared<InferJob>(core, InferForm::kGrpc, *this)) {
+    core_.opened();
+    job_->deadline = core_.deadline_for(call.deadline());
+    if (core_.table->cheap)
+      job_->message = message;
+    else
+      job_->body->assign(message);
+  }
+  void start() {
+    const auto job = job_;
+    call_.on_cancel([this] {
+      core_.inbox.abandon(job_);
+      job_->forget_client();
+      const Error e = cancelled("the client has gone");
+      on_inferred(&e);
+    });
+    core_.inbox.submit(job, cost(core_));  // this may be gone afterwards
+  }
+  void on_inferred(const Error* error) override {
+    core_.closed(error != nullptr);
+    auto& call = call_;
+    const auto job = job_;
+    delete this;
+    if (error)
+      call.finish(*error);
+    else
+      call.finish(job->reply);
+  }
+
+ private:
+  Core& core_;
+  grpc::UnaryCall& call_;
+  std::shared_ptr<InferJob> job_;
+};
+
+// ModelStreamInfer: answers leave in the order of the requests; an error is an answer and does not end the stream.
+class StreamInfer final : public grpc::StreamHandler {
+ public:
+  StreamInfer(Core& core, grpc::StreamCall& call) : core_(core), call_(call) {
+    core_.opened();
+    echo_ids(call);
+  }
+  ~StreamInfer() override {
+    for (const auto& p : pending_) {
+      core_.inbox.abandon(p->job);
+      p->job->forget_client();
+    }
+    core_.closed(false);
+  }
+
+  void on_message(std::string_view message) override {
+    if (auto ok = core_.servable(); !ok) return call_.finish(ok.error());
+    auto pending = std::make_unique<Pending>(*this);
+    pending->job = std::make_shared<InferJob>(core_, InferForm::kGrpcStream, *pending);
+    pending->job->deadline = core_.deadline_for(call_.deadline());
+    pending->job->body->assign(message);
+    const auto job = pending->job;
+    pending_.push_back(std::move(pending));
+    if (pending_.size() >= kStreamInFlight) call_.pause();
+    core_.inbox.submit(job, cost(core_));
+  }
+  void on_half_close() override {
+    half_closed_ = true;
+    flush();
+  }
+  void on_writable() override { flush(); }
+
+ private:
+  struct Pending final : InferClient {
+    explicit Pending(StreamInfer& s) : stream(s) {}
+    void on_inferred(const Error* error) override {
+      answer = error ? oip::write_stream_error(*error, job->request_id()) : std::move(job->reply);
+      done = true;
+      stream.flush();
+    }
+    StreamInfer& stream;
+    std::shared_ptr<InferJob> job;
+    std::string answer;
+    bool done = false;
+  };
+
+  void flush() {
+    if (finished_) return;
+    const bool was_full = pending_.size() >= kStreamInFlight;
+    while (!pending_.empty() && pending_.front()->done && call_.writable() > 0) {
+      const auto front = std::move(pending_.front());
+      pending_.pop_front();
+      call_.send(front->answer);
+    }
+    if (was_full && pending_.size() < kStreamInFlight) call_.resume();
+    if (half_closed_ && pending_.empty()) {
+      finished_ = true;
+      call_.finish();
+    }
+  }
+
+  Core& core_;
+  grpc::StreamCall& call_;
+  std::deque<std::unique_ptr<Pending>> pending_;
+  bool half_closed_ = false, finished_ = false;
+};
+
+std::string path(std::string_view method) { return "/" + std::string(kService) + "/" + std::string(method); }
+
+// A method about one model: what `write` makes of it.
+template <class F>
+grpc::UnaryFn about_model(Core& core, F write) {
+  return [&core, write](std::string_view message, grpc::UnaryCall& call) {
+    echo_ids(call);
+    if (auto ok = core.servable(); !ok) return call.finish(ok.error());
+    const auto named = oip::parse_named_model(message);
+    if (!named) return call.finish(named.error());
+    const auto model = core.table->get(named->name, named->version);
+    if (!model) return call.finish(model.error());
+    call.finish(write(**model));
+  };
+}
+
+}  // namespace
+
+GrpcService::GrpcService(Core& core) : core_(core) {
+  dispatcher_.unary(path("ServerLive"), [&core](std::string_view, grpc::UnaryCall& call) {
+    call.finish(oip::flag_message(is_live(core)));
+  });
+  dispatcher_.unary(path("ServerReady"), [&core](std::string_view, grpc::UnaryCall& call) {
+    call.finish(oip::flag_message(is_ready(core)));
+  });
+  dispatcher_.unary(path("ServerMetadata"),
+                    [](std::string_view, grpc::UnaryCall& call) { call.finish(oip::server_message()); });
+  dispatcher_.unary(path("ModelReady"),
+                    about_model(core, [&core](const LoadedModel&) { return oip::flag_message(is_ready(core)); }));
+  dispatcher_.unary(path("ModelMetadata"),
+                    about_model(core, [](const LoadedModel& m) { return oip::model_message(m.model->info()); }));
+  dispatcher_.unary(path("ModelConfig"), about_model(core, [&core](const LoadedModel& m) {
+                      return oip::config_message(m.model->info(), core.spec.max_ongoing_requests);
+                    }));
+  dispatcher_.unary(path("ModelStatistics"), [&core](std::string_view message, grpc::UnaryCall& call) {
+    if (auto ok = core.servable(); !ok) return call.finish(ok.error());
+    const auto named = oip::parse_named_model(message);
+    if (!named) return call.finish(named.error());
+    if (named->name.empty()) return call.finish(oip::statistics_message(model_statistics(core, nullptr)));
+    const auto model = core.table->get(named->name, named->version);
+    if (!model) return call.finish(model.error());
+    call.finish(oip::statistics_message(model_statistics(core, *model)));
+  });
+  dispatcher_.unary(path("RepositoryIndex"), [&core](std::string_view message, grpc::UnaryCall& call) {
+    const auto only_ready = oip::parse_index_wants_ready(message);
+    if (!only_ready) return call.finish(only_ready.error());
+    auto index = model_index(core);
+    if (*only_ready) std::erase_if(index, [](const oip::IndexEntry& e) { return e.state != "READY"; });
+    call.finish(oip::index_message(index));
+  });
+  for (const char* method : {"RepositoryModelLoad", "RepositoryModelUnload"})
+    dispatcher_.unary(path(method), [](std::string_view, grpc::UnaryCall& call) {
+      call.finish(
+          unimplemented("models are loaded and unloaded by applying the application's spec, not here", "use_apply"));
+    });
+  dispatcher_.unary(path("ModelInfer"), [&core](std::string_view message, grpc::UnaryCall& call) {
+    echo_ids(call);
+    if (auto ok = core.servable(); !ok) return call.finish(ok.error());
+    (new UnaryInfer(core, call, message))->start();  // deletes itself when the call is finished
+  });
+  dispatcher_.streaming(path("ModelStreamInfer"),
+                        [&core](grpc::StreamCall& call) -> std::unique_ptr<grpc::StreamHandler> {
+                          return std::make_unique<StreamInfer>(core, call);
+                        });
+  health_.register_on(dispatcher_);
+  grpc::register_reflection(dispatcher_);
+  show_state();
+}
+
+void GrpcService::show_state() {
+  if (core_.lifecycle.state() == ReplicaState::kDraining) return health_.shut_down();
+  const auto serving = is_ready(core_) ? grpc::Serving::kServing : grpc::Serving::kNotServing;
+  health_.set("", serving);
+  health_.set(kService, serving);
+}
+
+}  // namespace colony::replica

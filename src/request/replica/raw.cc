@@ -1,0 +1,110 @@
+// The echo takes body bytes as fast as the client takes them back: what it owes is bounded by one window.
+#include "request/replica/raw.h"
+
+#include <fmt/format.h>
+
+#include "request/replica/call.h"
+#include "request/replica/infer_call.h"
+
+namespace colony::replica {
+namespace {
+
+class EchoCall final : public http::ExchangeHandler {
+ public:
+  EchoCall(Core& core, http::Exchange& exchange, const http::RequestHead& head)
+      : core_(core), exchange_(exchange), ids_(core, head), began_(core.loop.now()), length_(head.content_length) {
+    core_.opened();
+    ++core_.raw_streams;
+    head_ = "HTTP/1.1 200 OK\r\n";
+    if (const auto type = head.find("content-type")) {
+      head_ += "content-type: ";
+      head_ += *type;
+      head_ += "\r\n";
+    }
+    if (length_) head_ += fmt::format("content-length: {}\r\n", *length_);
+    head_ += ids_.lines();
+    head_ += "\r\n";
+  }
+
+  void on_body(std::string_view data) override {
+    if (!started_) {
+      started_ = true;
+      whole_ = length_ && data.size() == *length_;
+      exchange_.reply(head_, data, whole_ ? http::More::kNo : http::More::kYes);
+    } else {
+      exchange_.body(data, http::More::kYes);
+    }
+    held_ += data.size();
+    if (whole_ || exchange_.writable() > 0) take();
+  }
+
+  void on_end(std::string_view trailers) override {
+    if (whole_) return;
+    if (!started_)
+      exchange_.reply(head_, {}, http::More::kNo);
+    else
+      exchange_.end(trailers);
+  }
+
+  void on_writable() override { take(); }
+
+  void on_done(bool ok) override {
+    --core_.raw_streams;
+    core_.closed(!ok);
+    log_access(ids_, "echo", ok ? 200 : 499, core_.loop.now() - began_, nullptr);
+    delete this;
+  }
+
+ private:
+  void take() { exchange_.consumed(std::exchange(held_, 0)); }
+
+  Core& core_;
+  http::Exchange& exchange_;
+  RequestIds ids_;
+  TimePoint began_;
+  std::optional<uint64_t> length_;
+  std::string head_;
+  size_t held_ = 0;  // shown and not yet said to be consumed
+  bool started_ = false, whole_ = false;
+};
+
+bool is_echo(const Core& core) { return core.spec.runtime == "echo" && core.spec.transform.empty(); }
+
+http::ExchangeHandler* refuse(Core& core, http::Exchange& exchange, const http::RequestHead& head, const Error& error) {
+  const RequestIds ids(core, head);
+  http::reply_error(exchange, false, error, ids.lines());
+  log_access(ids, head.path, http_status(error.code), Duration::zero(), &error);
+  return new AnsweredCall(exchange);
+}
+
+// ?show=head: what reached the replica, as it came. For tests, and for people who look for a lost header.
+http::ExchangeHandler* show_head(Core& core, http::Exchange& exchange, const http::RequestHead& head) {
+  http::reply_with(exchange, 200, "text/plain", head.block, RequestIds(core, head).lines());
+  return new AnsweredCall(exchange);
+}
+
+}  // namespace
+
+bool answers_raw(const Core& core) { return core.spec.runtime == "echo" || !core.spec.transform.empty(); }
+
+http::ExchangeHandler* serve_raw(Core& core, http::Exchange& exchange, const http::RequestHead& head) {
+  if (auto ok = core.servable(); !ok) return refuse(core, exchange, head, ok.error());
+  if (core.table->transform)
+    return serve_infer(core, exchange, head, {.form = InferForm::kTransform, .model = &core.table->first()});
+  if (!is_echo(core))
+    return refuse(core, exchange, head,
+                  not_found(fmt::format("{} {}: this deployment answers the Open Inference Protocol only: POST "
+                                        "/v2/models/{}/infer (or give it a `transform:` to take raw bodies)",
+                                        head.method, head.path, core.table->first().model->info().name),
+                            "oip_only"));
+  if (head.query == "show=head") return show_head(core, exchange, head);
+  const auto bound = 2 * static_cast<size_t>(core.spec.max_ongoing_requests);
+  if (core.raw_streams >= bound) {
+    Error e = unavailable(fmt::format("this replica has {} requests in service", core.raw_streams), "replica_full");
+    e.retry = Retry::kYes;
+    return refuse(core, exchange, head, e);
+  }
+  return new EchoCall(core, exchange, head);
+}
+
+}  // namespace colony::replica
