@@ -18,6 +18,8 @@ using doc::Kind;
 using doc::Mark;
 using doc::Node;
 
+inline constexpr int64_t kMaxReplicas = 10'000;  // LIMIT: per deployment
+
 enum class Dialect : uint8_t { kColony, kRay };
 
 // Collects problems while a tree is read; knows the path of the key that is being read.

@@ -55,12 +55,12 @@ constexpr Key<DeploymentSpec> kDeploymentKeys[] = {
      [](Reading& r, const Node& n, DeploymentSpec& out) {
        if (n.kind == Kind::kString && n.text == "auto")
          return r.problem(n, "\"auto\" is not supported yet: it arrives with the autoscaler; give a number");
-       if (int64_t v = 0; read_int(r, n, 0, 10000, v)) out.num_replicas = static_cast<int>(v);
+       if (int64_t v = 0; read_int(r, n, 0, kMaxReplicas, v)) out.num_replicas = static_cast<int>(v);
      },
      [](const DeploymentSpec& in) { return doc::integer(in.num_replicas); },
      [] {
        Node s = typed("integer");
-       s.add("minimum", doc::integer(0)).add("maximum", doc::integer(10000));
+       s.add("minimum", doc::integer(0)).add("maximum", doc::integer(kMaxReplicas));
        return s;
      }},
     int_key<&DeploymentSpec::max_ongoing_requests, 1, 100000>("max_ongoing_requests",

@@ -214,6 +214,33 @@ Checked<AppSpec> parse_app(const SpecSource& source, std::string_view name) {
   return app;
 }
 
+Checked<int> parse_scale(const SpecSource& source) {
+  auto tree = doc::parse(source);
+  if (!tree) return std::unexpected(std::move(tree).error());
+  Reading r(source, Dialect::kColony);
+  int replicas = -1;
+  static constexpr std::string_view kKey[] = {"target_num_replicas"};
+  if (tree->kind != doc::Kind::kMap) {
+    r.wrong_kind(*tree, "a mapping with target_num_replicas");
+    return std::unexpected(r.take());
+  }
+  for (const doc::Member& m : tree->members) {
+    Reading::Step step(r, m.key);
+    if (m.key != kKey[0]) {
+      spec::refuse_key(r, m, "the body", kKey, {});
+      continue;
+    }
+    replicas = 0;
+    if (int64_t v = 0; spec::read_int(r, m.value, 0, spec::kMaxReplicas, v)) replicas = static_cast<int>(v);
+  }
+  if (replicas < 0) {
+    Reading::Step step(r, kKey[0]);
+    r.problem(tree->mark, {}, "is missing; the body is {\"target_num_replicas\": N}");
+  }
+  if (!r.clean()) return std::unexpected(r.take());
+  return replicas;
+}
+
 void make_paths_absolute(AppSpec& app, std::string_view folder) {
   auto fix = [&](std::string& path) {
     if (!path.empty() && !path.starts_with('/')) path = fmt::format("{}/{}", folder, path);

@@ -54,6 +54,9 @@ Checked<AppSpec> parse_app(const SpecSource& source, std::string_view name = {})
 // here are refused by name, unless they hold Ray's own default.
 Checked<std::vector<AppSpec>> parse_ray_document(const SpecSource& source);
 
+// {"target_num_replicas": n}: the body of .../deployments/{deployment}/scale.
+Checked<int> parse_scale(const SpecSource& source);
+
 // Relative paths of models and libraries are taken as relative to `folder` (absolute).
 void make_paths_absolute(AppSpec& app, std::string_view folder);
 

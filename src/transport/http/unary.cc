@@ -141,6 +141,7 @@ Reply error_reply(const Error& error) {
   reply.status = http_status(error.code);
   reply.body = error_json(error);
   if (reply.status == 429 || reply.status == 503) reply.headers.emplace_back("retry-after", "1");
+  if (reply.status == 401) reply.headers.emplace_back("www-authenticate", "Bearer");
   return reply;
 }
 
