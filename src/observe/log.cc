@@ -27,6 +27,7 @@ struct Installed {
 
 std::mutex g_mutex;
 std::shared_ptr<const Installed> g_installed;  // guarded by g_mutex
+std::atomic<uint64_t> g_lost{0};
 
 std::shared_ptr<const Installed> installed() {
   std::lock_guard lock(g_mutex);
@@ -66,7 +67,7 @@ void write_line(LogLevel level, const char* file, int line, std::string_view mes
     const std::string text = sink->format == LogFormat::kJson ? format_json(record) : format_text(record);
     sink->logger->log(spdlog::level::critical, spdlog::string_view_t(text.data(), text.size()));
   } catch (...) {
-    // No memory for the line: logging never ends what it reports on.
+    g_lost.fetch_add(1, std::memory_order_relaxed);  // no memory for the line: logging never ends what it reports on
   }
 }
 
@@ -123,7 +124,8 @@ Result<void> install_log(const LogOptions& options) {
     next->logger->set_formatter(std::make_unique<spdlog::pattern_formatter>("%v"));
     next->logger->set_level(spdlog::level::trace);
     next->logger->flush_on(spdlog::level::trace);
-    next->logger->set_error_handler([](const std::string&) {});  // a full disk does not stop the program
+    // A full disk does not stop the program.
+    next->logger->set_error_handler([](const std::string&) { g_lost.fetch_add(1, std::memory_order_relaxed); });
   } catch (const std::exception& e) {
     return fail(errno_error("open the log " + options.path, errno ? errno : EIO));
   }
@@ -142,6 +144,8 @@ void uninstall_log() {
   if (g_installed) g_installed->logger->flush();
   g_installed = nullptr;
 }
+
+uint64_t log_lines_lost() { return g_lost.load(std::memory_order_relaxed); }
 
 Result<LogLevel> parse_log_level(std::string_view text) {
   for (size_t i = 0; i < std::size(kLevels); ++i) {

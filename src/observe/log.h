@@ -25,6 +25,7 @@ struct LogOptions {
 Result<void> install_log(const LogOptions& options);
 // Back to plain standard error, everything written.
 void uninstall_log();
+uint64_t log_lines_lost();  // counter: no memory, disk full
 
 // "debug", "info", "warn", "error"; "text", "json", "auto". kInvalidArgument names what would be right.
 Result<LogLevel> parse_log_level(std::string_view text);

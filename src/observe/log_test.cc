@@ -115,6 +115,13 @@ TEST_F(LogFile, AFileThatCannotBeOpenedIsAnErrorAndTheOldSinkStays) {
   EXPECT_EQ(lines().size(), 1u);
 }
 
+TEST_F(LogFile, AFullDiskLosesLinesAndCountsThem) {
+  ASSERT_TRUE(install_log({.role = "r", .path = "/dev/full"}));
+  const uint64_t before = log_lines_lost();
+  LOG(info, "never written");
+  EXPECT_EQ(log_lines_lost(), before + 1);
+}
+
 TEST(LogOptions, WordsAreParsedStrictly) {
   EXPECT_EQ(*parse_log_level("warn"), LogLevel::kWarn);
   EXPECT_EQ(*parse_log_format("json"), LogFormat::kJson);
