@@ -37,7 +37,8 @@ std::string RequestIds::log_text() const {
 }
 
 void log_access(const RequestIds& ids, std::string_view what, int status, Duration took, const Error* error) {
-  const bool ours = error && status >= 500;
+  // Overload and deadlines are counted, not told one by one.
+  const bool ours = error && status == 500;
   if (!ours && !log_enabled(LogLevel::kDebug)) return;
   const std::string text = ids.log_text();
   const LogContext context(text);
