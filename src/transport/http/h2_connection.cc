@@ -38,8 +38,10 @@ H2Connection::H2Connection(std::unique_ptr<async::Stream> stream, ConnectionCont
                    }
                  }),
       stall_timer_(context.loop, [this] {
-        if (stream_->pending() >= stalled_at_) return finish();
-        stalled_at_ = stream_->pending();
+        const size_t pending = stream_->pending();
+        if (pending == 0) return;
+        if (pending >= stalled_at_) return finish();
+        stalled_at_ = pending;
         stall_timer_.arm_after(context_.options.idle_timeout);
       }) {
   session_ = new_h2_session(*this, context.options);
@@ -225,6 +227,7 @@ void H2Connection::pull() {
       break;
     }
     const uint8_t* bytes = nullptr;
+    if (out_.capacity() < 2048) out_.reserve(2048);
     const auto n = nghttp2_session_mem_send(session_, &bytes);
     if (n <= 0) {
       broken_ = n < 0;
@@ -263,7 +266,7 @@ bool H2Connection::deliver() {
 void H2Connection::flush() {
   if (out_.empty()) return;
   stream_->write_now(out_);
-  if (out_.capacity() > 64 * 1024 || stream_count_ == 0) {
+  if (out_.capacity() > (stream_count_ == 0 ? 2048 : 64 * 1024)) {
     out_ = std::string();
   } else {
     out_.clear();
@@ -308,7 +311,8 @@ void H2Connection::linger() {
   closed_.clear();
   stream_->shutdown_write();
   for (async::Timer* t : {&idle_timer_, &head_timer_}) t->cancel();
-  if (stream_->pending() == 0) end_timer_.arm_after(kLinger);  // else on_drained or stall_timer_ comes
+  // Replies that are still on their way have the time that any reply has; on_drained shortens it.
+  end_timer_.arm_after(ending_ || stream_->pending() == 0 ? kLinger : context_.options.idle_timeout);
 }
 
 void H2Connection::finish() {

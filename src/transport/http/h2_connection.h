@@ -111,7 +111,7 @@ class H2Connection final : public Connection {
   static constexpr int64_t kStreamBuffer = 256 * 1024;   // reply bytes that one stream may hold
   static constexpr size_t kConnectionBuffer = 8u << 20;  // above this every stream gets only kStreamMinimum
   static constexpr int64_t kStreamMinimum = 16 * 1024;   // so that no stream can starve the others for good
-  static constexpr size_t kRecycled = 32;
+  static constexpr size_t kRecycled = 16;
   static constexpr Duration kLinger = 1s;
   static constexpr Duration kDrainNotice = 1s;
 

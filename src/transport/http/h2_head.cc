@@ -7,7 +7,7 @@ namespace colony::http {
 
 void H2HeadBuilder::reset() {
   for (std::string* s : {&method_, &path_, &authority_, &cookie_, &text_}) {
-    if (s->capacity() > 4096) {
+    if (s->capacity() > 2048) {
       *s = std::string();
     } else {
       s->clear();

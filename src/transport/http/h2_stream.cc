@@ -57,7 +57,7 @@ void H2Stream::reset(int32_t id) {
   replied_ = reply_ended_ = reply_sent_ = waiting_ = blocked_ = aborted_ = closed_ = false;
   view_ = {};
   for (std::string* s : {&trailers_, &pending_, &reply_trailers_}) {
-    if (s->capacity() > 4096) {
+    if (s->capacity() > 2048) {
       *s = std::string();
     } else {
       s->clear();
