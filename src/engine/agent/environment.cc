@@ -1,6 +1,8 @@
 // See environment.h. The sanitizers' options are on the list because a test build's children need them.
 #include "engine/agent/environment.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 
@@ -46,7 +48,7 @@ std::vector<std::string> actor_environment(const char* const* own, const std::ma
   for (const auto& [name, value] : of_agent) all.insert_or_assign(name, value);
   for (const auto& [name, value] : of_spec) all.insert_or_assign(name, value);
   std::vector<std::string> out;
-  for (const auto& [name, value] : all) out.push_back(name + "=" + value);
+  for (const auto& [name, value] : all) out.push_back(fmt::format("{}={}", name, value));
   return out;
 }
 

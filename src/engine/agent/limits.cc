@@ -78,8 +78,11 @@ std::string Limits::folder(const std::string& actor) const {
 Result<void> Limits::apply_cgroup(const std::string& actor, pid_t pid, uint64_t memory) const {
   if (root_.empty()) return fail(not_found("no cgroup that limits memory"));
   const std::string home = folder(actor);
-  // Without it a v2 child has no memory.max; refused where our own cgroup holds processes, which the next line tells.
-  if (v2_) (void)put(root_ + "/cgroup.subtree_control", "+memory");
+  // Without it a v2 child has no memory.max; it is refused where our own cgroup holds processes.
+  if (v2_) {
+    if (auto allowed = put(root_ + "/cgroup.subtree_control", "+memory"); !allowed)
+      LOG(debug, "{}", allowed.error().message);
+  }
   if (::mkdir(home.c_str(), 0755) != 0 && errno != EEXIST) return fail(errno_error("make " + home, errno));
   auto done = put(home + (v2_ ? "/memory.max" : "/memory.limit_in_bytes"), std::to_string(memory));
   if (done) done = put(home + "/cgroup.procs", std::to_string(pid));

@@ -62,8 +62,7 @@ async::Task<Result<ActorStatus>> RemoteAgent::start(Fence fence, Reservation res
 }
 
 async::Task<Result<void>> RemoteAgent::stop(Fence fence, std::string actor, Duration grace) {
-  CO_TRY(const auto reply,
-         co_await call("Stop", wire::encode(wire::StopCall{std::move(fence), std::move(actor), grace}), grace));
+  CO_TRY_VOID(co_await call("Stop", wire::encode(wire::StopCall{std::move(fence), std::move(actor), grace}), grace));
   co_return Result<void>{};
 }
 

@@ -166,7 +166,7 @@ std::string RunDir::tail_log(std::string_view actor, size_t lines) const {
   const std::string log = log_path(actor);
   std::string text;
   for (int n = 0; n <= options_.max_rotated && text.size() < kMaxTailBytes; ++n) {
-    text = tail_of(n == 0 ? log : rotated(log, n), kMaxTailBytes - text.size()) + text;
+    text.insert(0, tail_of(n == 0 ? log : rotated(log, n), kMaxTailBytes - text.size()));
     if (static_cast<size_t>(std::ranges::count(text, '\n')) >= lines) break;
   }
   std::string out;
