@@ -3,7 +3,10 @@
 
 #include <gmock/gmock.h>
 
+#include <map>
 #include <vector>
+
+#include "base/rng.h"
 
 namespace colony::testing {
 
@@ -314,6 +317,63 @@ TEST_P(EngineConformance, ManyActorsLiveAndDieApart) {
     EXPECT_EQ(status("app.d.x" + std::to_string(i)).incarnation, 1U);
   }
   EXPECT_EQ(harness_->run(engine().list("app"))->size(), 7U);
+}
+
+// Random verbs and deaths against a toy model: which actors exist, which of them were started.
+TEST_P(EngineConformance, AgreesWithAModelOverRandomVerbsAndDeaths) {
+  const uint64_t seed = 20240607;
+  SCOPED_TRACE(seed);
+  Rng rng(seed);
+  struct Model {
+    bool started = false;
+    uint64_t deaths = 0;
+  };
+  std::map<std::string, Model> model;
+  for (int step = 0; step < 60; ++step) {
+    const std::string id = "app.d.r" + std::to_string(rng.below(4));
+    auto it = model.find(id);
+    switch (rng.below(5)) {
+      case 0:
+      case 1: {
+        ASSERT_TRUE(harness_->run(engine().reserve(fence_, spec(id))).has_value());
+        model.try_emplace(id);
+        break;
+      }
+      case 2: {
+        const auto started = harness_->run(engine().start(fence_, {.actor = id, .node = harness_->node()}));
+        ASSERT_EQ(started.has_value(), it != model.end());
+        if (started) {
+          it->second.started = true;
+          ASSERT_NE(started->state, ActorState::kReserved);
+        }
+        break;
+      }
+      case 3: {
+        ASSERT_TRUE(harness_->run(engine().stop(fence_, id, 5s)).has_value());
+        model.erase(id);
+        break;
+      }
+      case 4: {
+        if (it == model.end() || !it->second.started) break;
+        ASSERT_TRUE(wait_for_state(id, ActorState::kRunning));
+        harness_->crash(id);
+        ++it->second.deaths;
+        ASSERT_TRUE(wait_for_state(id, ActorState::kRunning, it->second.deaths + 1));
+        break;
+      }
+    }
+    const auto all = harness_->run(engine().list(""));
+    ASSERT_TRUE(all.has_value());
+    ASSERT_EQ(all->size(), model.size());
+    for (const auto& actor : *all) {
+      const auto known = model.find(actor.spec.id);
+      ASSERT_NE(known, model.end()) << actor.spec.id;
+      ASSERT_EQ(actor.state == ActorState::kReserved, !known->second.started);
+      ASSERT_EQ(actor.incarnation, known->second.started ? known->second.deaths + 1 : 0);
+      ASSERT_EQ(actor.last_exit.empty(), known->second.deaths == 0);
+    }
+    ASSERT_DOUBLE_EQ(harness_->run(engine().nodes())->at(0).cpus_used, static_cast<double>(model.size()));
+  }
 }
 
 }  // namespace

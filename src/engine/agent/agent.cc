@@ -137,6 +137,7 @@ async::Task<void> Agent::stop_all(Duration grace) {
 async::Task<void> Agent::rotate_logs() {
   while (co_await scope_.sleep(kLogCheck)) {
     for (const auto& [id, actor] : actors_) actor->rotate_log();
+    dir_->rotate_log(options_.own_log);
   }
 }
 

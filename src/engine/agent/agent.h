@@ -20,7 +20,8 @@ struct AgentOptions {
   policy::NodeCapacity capacity;  // capacity.id is the node's id
   ActorOptions actors;            // actors.node is set from capacity.id
   LogOptions logs;
-  std::string cgroup_root;  // empty: found
+  std::string own_log = "colony.agent";  // log_dir/NAME.log, if it is there, is rotated with the actors'
+  std::string cgroup_root;               // empty: found
 };
 
 // Owner: whoever opened it, which awaits close() before it destroys the agent. Lives on its loop; verbs may be called

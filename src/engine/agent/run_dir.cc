@@ -191,7 +191,10 @@ void RunDir::sweep_logs() const {
   for (fs::directory_iterator it(logs_, error), end; !error && it != end; it.increment(error)) {
     const std::string name = it->path().filename().string();
     const size_t cut = name.rfind(".log");
-    if (cut == std::string::npos || ::access(record_path(folder(name.substr(0, cut))).c_str(), F_OK) == 0) continue;
+    // The house's own logs are few and never swept.
+    if (cut == std::string::npos || name.starts_with("colony.") ||
+        ::access(record_path(folder(name.substr(0, cut))).c_str(), F_OK) == 0)
+      continue;
     std::error_code ignored;
     ended.emplace_back(it->last_write_time(ignored), it->path());
   }
