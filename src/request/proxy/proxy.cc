@@ -50,7 +50,7 @@ async::Task<Result<async::Endpoint>> Proxy::start() {
   async::Endpoint at = options_.listen;
   for (size_t i = 0; i < loops_.size(); ++i) {
     async::OneShot<Result<async::Endpoint>> listening(home_);
-    ProxyLoop::Options options{.node = options_.node, .server = options_.server};
+    ProxyLoop::Options options{.node = options_.node, .server = options_.server, .metrics = options_.metrics};
     options.server.reuse_port = loops_.size() > 1;
     loops_[i]->loop->post([one = loops_[i], i, options, at, setter = listening.setter(), &home = home_] {
       one->data = std::make_unique<ProxyLoop>(*one->loop, i, options);

@@ -22,6 +22,7 @@ struct ProxyOptions {
   Duration lease = 5s;
   Duration renew = 1s;
   http::ServerOptions server;
+  observe::Metrics* metrics = nullptr;  // outlives the proxy
 };
 
 // Of all loops together.

@@ -44,6 +44,35 @@ TEST(ProxyFlow, KeepsTheIdsThatTheClientBrought) {
   EXPECT_TRUE(has(head, "X-Forwarded-For: 10.0.0.1\r\n")) << head;
 }
 
+TEST(ProxyFlow, ReplacesIdsThatAreNotWhatTheyShouldBe) {
+  ProxyWorld w;
+  auto& r = w.replica("r1");
+  w.deploy("app", "/", {r.record()});
+  const WireReply reply = w.ask("GET", "/echo", {}, "X-Request-Id: a b\r\ntraceparent: 00-0-0-01\r\nX-Last: 1\r\n");
+  const string& head = r.service.last().head;
+  EXPECT_FALSE(has(head, "a b")) << head;
+  EXPECT_FALSE(has(head, "00-0-0-01")) << head;
+  EXPECT_TRUE(has(head, "X-Last: 1\r\n")) << head;
+  EXPECT_TRUE(has(head, "x-request-id: ")) << head;
+  EXPECT_TRUE(has(head, "traceparent: 00-")) << head;
+  EXPECT_EQ(reply.status, 200);
+}
+
+TEST(ProxyFlow, CountsUnderTheNamesOfTheOutside) {
+  observe::Metrics metrics;
+  ProxyWorld w({.proxy = {.metrics = &metrics}});
+  w.deploy("app", "/", {w.replica("r1").record()});
+  w.ask("POST", "/echo", "x");
+  w.ask("GET", "/early");
+  const string text = metrics.text();
+  const auto line = [&](std::string_view what) { EXPECT_TRUE(has(text, what)) << what << "\n" << text; };
+  line("colony_http_requests_total{application=\"app\",route=\"/\",method=\"POST\",code=\"200\"} 1");
+  line("colony_http_error_requests_total{application=\"app\",route=\"/\",method=\"GET\",code=\"413\"} 1");
+  line("colony_router_requests_total{application=\"app\",deployment=\"d\"} 2");
+  line("colony_router_queue_duration_seconds_count{application=\"app\",deployment=\"d\"} 2");
+  line("colony_router_upstream_duration_seconds_count{application=\"app\",deployment=\"d\"} 2");
+}
+
 TEST(ProxyFlow, AnswersByItselfWhatNamesNoModel) {
   ProxyWorld w;
   EXPECT_EQ(w.ask("GET", "/-/healthz").status, 200);
@@ -133,7 +162,7 @@ TEST(ProxyFlow, ManyRequestsOnOneConnectionAllocateNoNewObjects) {
   c->send(pipelined);
   for (int i = 0; i < 50; ++i) EXPECT_EQ(w.reply(*c).body, std::to_string(i));
   EXPECT_EQ(w.proxy().ongoing(), 0u);
-  EXPECT_EQ(w.stats("app/d").total.count(), 250u);
+  EXPECT_EQ(w.stats("app/d").answers.get(), 250u);
 }
 
 class Queues : public ::testing::TestWithParam<size_t> {};

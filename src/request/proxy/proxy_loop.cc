@@ -16,6 +16,7 @@ ProxyLoop::ProxyLoop(async::Loop& loop, size_t index, Options options)
     : loop_(loop),
       index_(index),
       options_(std::move(options)),
+      shard_(options_.metrics ? options_.metrics->shard() : nullptr),
       flush_(loop, [this] { flush_fresh(); }),
       reaper_(loop, [this] { reap(); }),
       grpc_([this] { return view(); }) {}
@@ -45,8 +46,10 @@ void ProxyLoop::apply(std::shared_ptr<const Snapshot> snapshot) {
       queue = std::move(it->second);
       gone.erase(it);
     } else {
-      queue = std::make_unique<DeploymentQueue>(loop_, index_, options_.node, entries[i].key, entries[i].app,
-                                                snapshot->shared[i].gate);
+      queue = std::make_unique<DeploymentQueue>(
+          loop_, index_, options_.node, entries[i].key, entries[i].app, snapshot->shared[i].gate,
+          std::make_shared<RouteStats>(shard_.get(), entries[i].app, entries[i].record.name,
+                                       entries[i].record.route_prefix));
     }
     next.push_back(queue.get());
     deployments_.emplace(entries[i].key, std::move(queue));
@@ -143,14 +146,8 @@ std::string ProxyLoop::all_model_statistics() {
   std::vector<ModelCounts> counts;
   for (const auto& [key, d] : deployments_) {
     const RouteStats& s = d->stats();
-    for (const auto& model : d->record().models) {
-      uint64_t failed = 0;
-      for (size_t c : {0u, 1u, 3u, 4u, 5u}) failed += s.by_class[c].get();
-      counts.push_back({.model = model,
-                        .ok = s.by_class[2].get(),
-                        .failed = failed,
-                        .ok_ns = static_cast<uint64_t>(s.upstream.sum_seconds() * 1e9)});
-    }
+    for (const auto& model : d->record().models)
+      counts.push_back({.model = model, .ok = s.ok.get(), .failed = s.failed.get(), .ok_ns = s.ok_ns.get()});
   }
   return grpc_statistics(counts);
 }

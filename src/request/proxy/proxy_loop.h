@@ -22,6 +22,7 @@ class ProxyLoop final : public http::Service, private ForwardHost {
   struct Options {
     std::string node;  // replicas of this node come first
     http::ServerOptions server;
+    observe::Metrics* metrics = nullptr;  // outlives the loop; null: nothing is shown
   };
   ProxyLoop(async::Loop& loop, size_t index, Options options);
   ~ProxyLoop() override;
@@ -56,6 +57,7 @@ class ProxyLoop final : public http::Service, private ForwardHost {
   async::Loop& loop_;
   const size_t index_;
   const Options options_;
+  std::unique_ptr<observe::MetricShard> shard_;  // outlives the deployments
   std::shared_ptr<const Snapshot> snapshot_;
   bool draining_ = false;
   std::map<std::string, std::unique_ptr<DeploymentQueue>> deployments_;  // by key

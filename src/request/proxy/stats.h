@@ -1,12 +1,17 @@
-// What one loop of a proxy counts per deployment: plain numbers that only the loop writes and a scrape on another thread
-// may read (relaxed atomics, no lock, no allocation on the path). Their names for the outside are in metrics.cc.
+// What one loop of a proxy counts per deployment. The names for the outside are the families of observe/metric_names.h;
+// a few plain sums beside them answer questions of the proxy itself (ModelStatistics, tests). Written by the loop only;
+// the plain sums may be read from any thread.
 #pragma once
 
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include "base/time.h"
+#include "observe/metrics.h"
 
 namespace colony::proxy {
 
@@ -19,37 +24,50 @@ class Count {
   std::atomic<uint64_t> v_{0};
 };
 
-// Upper bounds double from 64 us to 67 s; one more bucket takes the rest.
-class LatencyHistogram {
- public:
-  static constexpr size_t kBounds = 21;
-  static double bound_seconds(size_t i) { return 64e-6 * static_cast<double>(uint64_t{1} << i); }
+enum class Method : uint8_t { kGet, kPost, kPut, kDelete, kPatch, kHead, kOptions, kOther };
+Method method_of(std::string_view name);
 
-  void observe(Duration d) {
-    const auto us = static_cast<uint64_t>(d.count() > 0 ? d.count() / 1000 : 0);
-    const size_t width = us <= 64 ? 0 : 64 - static_cast<size_t>(__builtin_clzll((us - 1) >> 6));
-    buckets_[width < kBounds ? width : kBounds].add();
-    sum_ns_.add(static_cast<uint64_t>(d.count() > 0 ? d.count() : 0));
+class RouteStats {
+ public:
+  // `shard`: null counts the plain sums only. It outlives this.
+  RouteStats(observe::MetricShard* shard, std::string app, std::string deployment, std::string route);
+
+  void queued_for(Duration d) { queue_.observe(to_seconds(d)); }
+  void sent() {
+    requests_sent.add();
+    sent_.add();
   }
-  uint64_t bucket(size_t i) const { return buckets_[i].get(); }  // i in [0, kBounds]; not cumulative
-  double sum_seconds() const { return static_cast<double>(sum_ns_.get()) * 1e-9; }
-  uint64_t count() const {
-    uint64_t n = 0;
-    for (const auto& b : buckets_) n += b.get();
-    return n;
+  void first_byte_after(Duration d) { upstream_.observe(to_seconds(d)); }
+  void retried() {
+    retries.add();
+    retries_.add();
   }
+  void refused(std::string_view reason);
+  void waiting(size_t n) { waiting_.set(static_cast<double>(n)); }
+  void running(size_t n) { running_.set(static_cast<double>(n)); }
+  // The request is over. status 0: the client went away or the reply was broken off (shown as 499).
+  void answered(Method method, int status, Duration total);
+  void answered_grpc(uint8_t grpc_status);
+
+  Count answers, ok, failed, client_gone, replica_lost, retries, refusals, requests_sent, ok_ns;
 
  private:
-  std::array<Count, kBounds + 1> buckets_;
-  Count sum_ns_;
-};
+  struct Series {
+    Method method = Method::kOther;
+    int status = 0;
+    observe::Counter requests, errors;
+    observe::Histogram duration;
+  };
+  static constexpr size_t kMaxSeries = 64;  // LIMIT: of one deployment on one loop; what is beyond shares the last one
+  Series& series(Method method, int status);
 
-struct RouteStats {
-  LatencyHistogram queue;         // from the request's arrival to a replica's slot
-  LatencyHistogram upstream;      // from the slot to the end of the reply
-  LatencyHistogram total;         // from the request's arrival to the end of the reply
-  std::array<Count, 6> by_class;  // [0] broken off, [1..5] status / 100
-  Count retries, refused_full, refused_late, deadline_exceeded, client_gone, replica_lost;
+  observe::MetricShard* shard_;
+  const std::string app_, deployment_, route_;
+  std::vector<Series> series_;
+  std::array<observe::Counter, 17> grpc_;
+  observe::Histogram queue_, upstream_;
+  observe::Counter sent_, retries_;
+  observe::Gauge waiting_, running_;
 };
 
 }  // namespace colony::proxy

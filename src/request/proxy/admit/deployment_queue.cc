@@ -12,14 +12,15 @@ constexpr Duration kLongestTimeout = 24h;  // LIMIT
 }
 
 DeploymentQueue::DeploymentQueue(async::Loop& loop, size_t loop_index, std::string node, std::string key,
-                                 std::string app, std::shared_ptr<DeploymentGate> gate)
+                                 std::string app, std::shared_ptr<DeploymentGate> gate,
+                                 std::shared_ptr<RouteStats> stats)
     : loop_(loop),
       index_(loop_index),
       node_(std::move(node)),
       key_(std::move(key)),
       app_(std::move(app)),
       gate_(std::move(gate)),
-      stats_(std::make_shared<RouteStats>()) {
+      stats_(std::move(stats)) {
   gate_->attach(index_, this);
 }
 
@@ -104,8 +105,7 @@ ReplicaLink* DeploymentQueue::acquire() {
 policy::Admission DeploymentQueue::submit(Waiter& waiter, Deadline deadline) {
   if (waiting_ == 0 && !deadline.passed(loop_.now())) {
     if (ReplicaLink* link = acquire()) {
-      link->add_call();
-      waiter.on_slot(*link);
+      start(waiter, *link);
       return policy::Admission::kRun;
     }
   }
@@ -138,6 +138,7 @@ void DeploymentQueue::push(Waiter& w, bool front) {
   CHECK(!w.waiting_);
   w.waiting_ = true;
   ++waiting_;
+  stats_->waiting(waiting_);
   w.previous_ = front ? nullptr : last_;
   w.next_ = front ? first_ : nullptr;
   (w.previous_ ? w.previous_->next_ : first_) = &w;
@@ -151,6 +152,7 @@ void DeploymentQueue::cancel(Waiter& w) {
   w.next_ = w.previous_ = nullptr;
   w.waiting_ = false;
   --waiting_;
+  stats_->waiting(waiting_);
   gate_->leave(index_);
 }
 
@@ -161,7 +163,14 @@ Waiter& DeploymentQueue::pop() {
   w.next_ = nullptr;
   w.waiting_ = false;
   --waiting_;
+  stats_->waiting(waiting_);
   return w;
+}
+
+void DeploymentQueue::start(Waiter& w, ReplicaLink& link) {
+  link.add_call();
+  stats_->running(++running_);
+  w.on_slot(link);
 }
 
 void DeploymentQueue::pump() {
@@ -170,13 +179,13 @@ void DeploymentQueue::pump() {
     if (!link) return;
     Waiter& w = pop();
     gate_->leave(index_);
-    link->add_call();
-    w.on_slot(*link);
+    start(w, *link);
   }
 }
 
 void DeploymentQueue::release(ReplicaLink& link, Duration service) {
   link.end_call();
+  stats_->running(--running_);
   if (service > Duration::zero()) gate_->served(service);
   const bool usable = link.ready() && link.slots().outstanding() <= link.slots().limit();
   if (!gate_->keep_released(index_, usable && waiting_ > 0, link.shared_slots())) {
@@ -185,8 +194,7 @@ void DeploymentQueue::release(ReplicaLink& link, Duration service) {
   }
   Waiter& w = pop();
   gate_->leave(index_);
-  link.add_call();
-  w.on_slot(link);
+  start(w, link);
 }
 
 void DeploymentQueue::on_handed(const std::shared_ptr<ReplicaSlots>& slots) {
@@ -195,8 +203,7 @@ void DeploymentQueue::on_handed(const std::shared_ptr<ReplicaSlots>& slots) {
     if (!l->ready() || !first_) break;
     Waiter& w = pop();
     gate_->leave(index_);
-    l->add_call();
-    w.on_slot(*l);
+    start(w, *l);
     return;
   }
   // Nobody waits here any more, or this loop cannot reach that replica now.

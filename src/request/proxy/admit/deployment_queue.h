@@ -39,7 +39,7 @@ class DeploymentQueue final : public SlotTaker {
   static constexpr size_t kDefaultMaxQueued = 1000;  // LIMIT: for max_queued_requests -1
 
   DeploymentQueue(async::Loop& loop, size_t loop_index, std::string node, std::string key, std::string app,
-                  std::shared_ptr<DeploymentGate> gate);
+                  std::shared_ptr<DeploymentGate> gate, std::shared_ptr<RouteStats> stats);
   ~DeploymentQueue();
   DeploymentQueue(const DeploymentQueue&) = delete;
   DeploymentQueue& operator=(const DeploymentQueue&) = delete;
@@ -79,6 +79,7 @@ class DeploymentQueue final : public SlotTaker {
   ReplicaLink* acquire();
   void push(Waiter& waiter, bool front);
   Waiter& pop();
+  void start(Waiter& waiter, ReplicaLink& link);
   void pump();
   size_t max_queued() const;
 
@@ -94,6 +95,7 @@ class DeploymentQueue final : public SlotTaker {
   Waiter* first_ = nullptr;
   Waiter* last_ = nullptr;
   size_t waiting_ = 0;
+  size_t running_ = 0;
   size_t users_ = 0;
   std::shared_ptr<RouteStats> stats_;
 };

@@ -24,6 +24,8 @@ void Forward::begin(http::Exchange& exchange, const http::RequestHead& head, con
   exchange_ = &exchange;
   const RequestFields fields = read_fields(head);
   grpc_ = fields.grpc;
+  grpc_status_ = static_cast<uint8_t>(Code::kUnknown);
+  method_ = method_of(head.method);
   inference_ = plan.inference;
   idempotent_ = plan.inference || idempotent_method(head.method);
   statistics_ = grpc_ && head.path.ends_with("/ModelStatistics");
@@ -35,6 +37,9 @@ void Forward::begin(http::Exchange& exchange, const http::RequestHead& head, con
   block_.clear();
   http::append_forwardable(block_, head, lines);
   body_.clear();
+  for (std::string_view line : {fields.bad_request_id, fields.bad_traceparent})
+    if (const size_t at = line.empty() ? std::string::npos : block_.find(line); at != std::string::npos)
+      block_.erase(at, line.size());
   kept_whole_ = !head.content_length || *head.content_length <= kReplayLimit;
   client_timeout_ = fields.timeout;
   deadline_ = exchange.deadline();
@@ -140,7 +145,7 @@ void Forward::keep(std::string_view data) {
   if (host_.kept_bytes() > kMaxKept && (state_ == State::kQueued || state_ == State::kPeek)) {
     if (deployment_) {
       deployment_->cancel(*this);
-      deployment_->stats().refused_full.add();
+      deployment_->stats().refused("queue_full");
     }
     answer(unavailable("the proxy holds as many bytes of waiting requests as it may", "queue_full"));
   }
@@ -199,12 +204,12 @@ void Forward::send() {
     case policy::Admission::kRun:
     case policy::Admission::kQueue: return;
     case policy::Admission::kRefuseFull:
-      deployment_->stats().refused_full.add();
+      deployment_->stats().refused("queue_full");
       answer(unavailable(fmt::format("the queue of {} is full", deployment_->key()), "queue_full"),
              deployment_->retry_after());
       return;
     case policy::Admission::kRefuseLate:
-      deployment_->stats().refused_late.add();
+      deployment_->stats().refused("deadline");
       if (deadline_.passed(host_.loop().now()))
         answer(deadline_error());
       else
@@ -217,7 +222,8 @@ void Forward::send() {
 
 void Forward::on_slot(ReplicaLink& link) {
   const TimePoint now = host_.loop().now();
-  if (attempts_ == 0) deployment_->stats().queue.observe(now - began_);
+  if (attempts_ == 0) deployment_->stats().queued_for(now - began_);
+  deployment_->stats().sent();
   ++attempts_;
   state_ = State::kRunning;
   slot_at_ = now;
@@ -261,9 +267,8 @@ void Forward::on_done(bool ok) {
   }
   if (deployment_) {
     RouteStats& stats = deployment_->stats();
-    stats.total.observe(host_.loop().now() - began_);
-    const size_t by = ok && status_ >= 100 && status_ < 600 ? static_cast<size_t>(status_ / 100) : 0;
-    stats.by_class[by].add();
+    stats.answered(method_, ok ? status_ : 0, host_.loop().now() - began_);
+    if (grpc_) stats.answered_grpc(ok ? grpc_status_ : static_cast<uint8_t>(Code::kCancelled));
     deployment_->drop_user();
   }
   drop_kept();

@@ -90,6 +90,7 @@ class Forward final : public http::ExchangeHandler, public Waiter {
   void drop_kept();
   void give_credit();
   void reply_head(const http::ReplyHead& head, std::string_view body, bool end);
+  void note_grpc_status(std::string_view text);
   void reply_body(std::string_view data, bool end);
   void reply_end(std::string_view trailers);
   void call_failed(const Error& error);
@@ -109,6 +110,8 @@ class Forward final : public http::ExchangeHandler, public Waiter {
   bool reply_begun_ = false;  // a byte of the reply may have left
   bool fresh_ = false;        // in the host's list for the end of the turn
   uint8_t attempts_ = 0;
+  Method method_ = Method::kOther;
+  uint8_t grpc_status_ = 0;
   int status_ = 0;
   http::Exchange* exchange_ = nullptr;
   DeploymentQueue* deployment_ = nullptr;

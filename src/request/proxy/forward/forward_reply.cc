@@ -2,6 +2,9 @@
 // nothing is copied here but a head that lacks its x-request-id.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <charconv>
+
 #include "base/log.h"
 #include "request/proxy/forward/forward.h"
 
@@ -18,6 +21,9 @@ void Forward::reply_head(const http::ReplyHead& head, std::string_view body, boo
   }
   reply_begun_ = true;
   status_ = head.status;
+  deployment_->stats().first_byte_after(host_.loop().now() - slot_at_);
+  if (grpc_)
+    if (auto text = head.find("grpc-status")) note_grpc_status(*text);
   if (end) end_call(true);
   const http::More more = end ? http::More::kNo : http::More::kYes;
   if (head.find("x-request-id")) {
@@ -34,6 +40,11 @@ void Forward::reply_head(const http::ReplyHead& head, std::string_view body, boo
   if (!end) take_reply_credit(body.size());
 }
 
+void Forward::note_grpc_status(std::string_view text) {
+  while (text.starts_with(' ')) text.remove_prefix(1);
+  std::from_chars(text.data(), text.data() + text.size(), grpc_status_);
+}
+
 void Forward::reply_body(std::string_view data, bool end) {
   if (end) end_call(true);
   exchange_->body(data, end ? http::More::kNo : http::More::kYes);
@@ -42,6 +53,15 @@ void Forward::reply_body(std::string_view data, bool end) {
 
 void Forward::reply_end(std::string_view trailers) {
   end_call(true);
+  if (grpc_) {
+    constexpr std::string_view kName = "grpc-status:";
+    for (std::string_view rest = trailers; !rest.empty();) {
+      const std::string_view line = rest.substr(0, rest.find('\n'));
+      if (line.size() > kName.size() && http::iequals(line.substr(0, kName.size()), kName))
+        note_grpc_status(line.substr(kName.size()));
+      rest.remove_prefix(std::min(line.size() + 1, rest.size()));
+    }
+  }
   exchange_->end(trailers);
 }
 
@@ -61,7 +81,6 @@ void Forward::end_call(bool served) {
   state_ = State::kAnswered;
   timer_.cancel();
   const Duration service = host_.loop().now() - slot_at_;
-  if (served) deployment_->stats().upstream.observe(service);
   if (uncredited_ > 0) exchange_->consumed(std::exchange(uncredited_, 0));
   ReplicaLink* link = std::exchange(link_, nullptr);
   // Frees the slot: may start another request on this link, so it comes last.
@@ -80,7 +99,7 @@ void Forward::call_failed(const Error& error) {
   const Deadline deadline = deadline_;
   end_call(false);
   if (again) {
-    deployment_->stats().retries.add();
+    deployment_->stats().retried();
     state_ = State::kQueued;
     timer_.arm(deadline.time());
     deployment_->submit_again(*this);
@@ -92,7 +111,7 @@ void Forward::call_failed(const Error& error) {
     return;
   }
   if (error.code == Code::kDeadlineExceeded || deadline.passed(now)) {
-    deployment_->stats().deadline_exceeded.add();
+    deployment_->stats().refused("deadline");
     answer(deadline_error());
     return;
   }
@@ -101,7 +120,7 @@ void Forward::call_failed(const Error& error) {
 }
 
 void Forward::on_deadline() {
-  if (deployment_) deployment_->stats().deadline_exceeded.add();
+  if (deployment_) deployment_->stats().refused("deadline");
   const Error error = deadline_error();
   if (state_ == State::kRunning) {
     link_->link().cancel(call_);
@@ -120,7 +139,8 @@ void Forward::on_deadline() {
 void Forward::answer(const Error& error, int retry_after) {
   state_ = State::kAnswered;
   timer_.cancel();
-  status_ = http_status(error.code);
+  status_ = grpc_ ? 200 : http_status(error.code);
+  grpc_status_ = static_cast<uint8_t>(error.code);
   if (uncredited_ > 0) exchange_->consumed(std::exchange(uncredited_, 0));
   std::string extra = fmt::format("x-colony-reason: {}\r\nx-request-id: {}\r\n", error.reason, request_id_);
   if (retry_after > 0) extra += fmt::format("retry-after: {}\r\n", retry_after);

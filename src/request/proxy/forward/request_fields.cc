@@ -5,12 +5,11 @@
 #include <algorithm>
 #include <charconv>
 
+#include "observe/trace.h"
 #include "transport/grpc/status.h"
 
 namespace colony::proxy {
 namespace {
-
-constexpr size_t kLongestId = 128;  // LIMIT: a longer x-request-id is replaced in our own notes by its beginning
 
 void append_hex(std::string& out, uint64_t v) {
   constexpr char kHex[] = "0123456789abcdef";
@@ -34,11 +33,15 @@ RequestFields read_fields(const http::RequestHead& head) {
   for (const http::Field& f : head.fields()) {
     switch (f.name.size()) {
       case 11:
-        if (http::iequals(f.name, "traceparent")) out.traceparent = f.value;
+        if (http::iequals(f.name, "traceparent")) {
+          const bool good = observe::parse_traceparent(f.value).has_value();
+          (good ? out.traceparent : out.bad_traceparent) = good ? f.value : f.line;
+        }
         break;
       case 12:
         if (http::iequals(f.name, "x-request-id")) {
-          out.request_id = f.value;
+          const bool good = observe::valid_request_id(f.value);
+          (good ? out.request_id : out.bad_request_id) = good ? f.value : f.line;
         } else if (http::iequals(f.name, "content-type")) {
           out.grpc = grpc::is_grpc_content_type(f.value);
         } else if (http::iequals(f.name, "grpc-timeout")) {
@@ -75,7 +78,7 @@ void append_added_lines(std::string& out, const RequestFields& fields, std::stri
     out += request_id;
     out += "\r\n";
   } else {
-    request_id.assign(fields.request_id.substr(0, kLongestId));
+    request_id.assign(fields.request_id);
   }
   if (fields.traceparent.empty()) {
     // Version 00, sampled; an id of zeros would be invalid, so the lowest bit is set.

@@ -11,8 +11,10 @@
 namespace colony::proxy {
 
 struct RequestFields {
-  std::string_view request_id;         // empty: none came
-  std::string_view traceparent;        // empty: none came
+  std::string_view request_id;   // empty: no valid one came
+  std::string_view traceparent;  // empty: no valid one came
+  // Whole lines of ids that are not what they should be: not forwarded, replaced.
+  std::string_view bad_request_id, bad_traceparent;
   Duration timeout = Duration::max();  // the sooner of grpc-timeout and x-request-timeout-ms
   bool bad_timeout = false;            // one of them cannot be read
   bool grpc = false;
@@ -21,8 +23,7 @@ struct RequestFields {
 RequestFields read_fields(const http::RequestHead& head);
 
 // Appends the lines that go to the replica besides the request's own: x-request-id and traceparent when they are missing,
-// x-forwarded-for and x-forwarded-proto. `request_id` is set to the id that the request now has (a view into `out` or
-// into the head).
+// x-forwarded-for and x-forwarded-proto. `request_id` is set to the id that the request now has.
 void append_added_lines(std::string& out, const RequestFields& fields, std::string_view peer, Rng& rng,
                         std::string& request_id);
 
