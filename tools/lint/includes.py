@@ -49,7 +49,7 @@ LIBRARIES = {
     "sqlite3": (["sqlite3"], ["store/*.cc"]),
     "onnxruntime": (["onnxruntime", "core/session/onnxruntime"], ["request/runtime/onnx/*"]),
     "openssl": (["openssl/"], ["transport/net/*.cc"]),
-    "googletest": (["gtest/", "gmock/"], ["*_test.cc", "*_test_support.*", "*conformance*"]),
+    "googletest": (["gtest/", "gmock/"], ["*_test.cc", "*_test_support.*", "*/test_*.h", "*conformance*"]),
     "google-benchmark": (["benchmark/"], ["*_bench.cc"]),
 }
 
