@@ -155,8 +155,12 @@ GrpcService::GrpcService(Core& core) : core_(core) {
   });
   dispatcher_.unary(path("ServerMetadata"),
                     [](std::string_view, grpc::UnaryCall& call) { call.finish(oip::server_message()); });
-  dispatcher_.unary(path("ModelReady"),
-                    about_model(core, [&core](const LoadedModel&) { return oip::flag_message(is_ready(core)); }));
+  dispatcher_.unary(path("ModelReady"), [&core](std::string_view message, grpc::UnaryCall& call) {
+    const auto named = oip::parse_named_model(message);
+    if (!named) return call.finish(named.error());
+    // A model that is not here is not ready: that is an answer, not an error.
+    call.finish(oip::flag_message(is_ready(core) && core.table->get(named->name, named->version).has_value()));
+  });
   dispatcher_.unary(path("ModelMetadata"),
                     about_model(core, [](const LoadedModel& m) { return oip::model_message(m.model->info()); }));
   dispatcher_.unary(path("ModelConfig"), about_model(core, [&core](const LoadedModel& m) {
