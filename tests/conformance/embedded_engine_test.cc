@@ -346,6 +346,32 @@ TEST_F(AgentWithProcesses, NothingIsLeftBehindByActorsThatAreGone) {
   }
 }
 
+std::vector<std::string> cgroups_of(const std::string& actor) {
+  std::vector<std::string> out;
+  const engine::Limits limits("x");
+  std::error_code error;
+  if (limits.root().empty()) return out;
+  for (fs::directory_iterator it(limits.root(), error), end; !error && it != end; it.increment(error)) {
+    const std::string name = it->path().filename().string();
+    if (name.starts_with("colony-") && name.ends_with("-" + actor)) out.push_back(name);
+  }
+  return out;
+}
+
+TEST_F(AgentWithProcesses, AMemoryLimitGoesWithItsActorAndComesBackAfterADeath) {
+  const std::string id = fmt::format("app.d.limited{}", ::getpid());
+  auto s = spec(id);
+  s.resources.memory = 1ULL << 45;  // more than the machine has, so that a sanitizer's shadow fits an rlimit too
+  const auto a = run_actor(std::move(s));
+  const bool by_cgroup = !cgroups_of(id).empty();
+  ::kill(static_cast<pid_t>(a.pid), SIGKILL);
+  ASSERT_TRUE(wait_for(id, ActorState::kRunning, 2));
+  EXPECT_EQ(status(id).last_exit, "killed by signal 9 (SIGKILL)") << "not the limit's doing";
+  EXPECT_EQ(!cgroups_of(id).empty(), by_cgroup);
+  ASSERT_TRUE(h.run(h.agent().stop(fence, id, 5s)).has_value());
+  EXPECT_TRUE(cgroups_of(id).empty());
+}
+
 TEST_F(AgentWithProcesses, ALongRunDirectoryServesFromAShortSocket) {
   h.agent_down();
   auto options = h.options();
