@@ -127,7 +127,7 @@ class FramedLink final : public Link, public async::StreamHandler {
   bool bad_peer(std::string_view why) {
     return die(broken("the replica does not keep to the protocol: " + std::string(why)));
   }
-  bool die(const Error& error);
+  bool die(Error error);
   void fail_doomed();
   void on_timer();
 
@@ -366,22 +366,22 @@ bool FramedLink::take_cancel(Call& call, std::string_view payload) {
 }
 
 // Fails every call, then tells the owner, who may destroy this in there. Always false.
-bool FramedLink::die(const Error& error) {
+// By value: what it refers to may go with the stream.
+bool FramedLink::die(Error error) {
   if (std::exchange(closed_, true)) return false;
   timer_.cancel();
   stream_.reset();
   bool own = false, *outer = std::exchange(gone_, &own);
-  const Error why = error;
   const auto left = [&] {
     if (own && outer) *outer = true;
     return own;
   };
   for (size_t i = 0; i < calls_.size(); ++i) {
     if (!calls_[i].handler) continue;
-    release(calls_[i]).on_failed(why);
+    release(calls_[i]).on_failed(error);
     if (left()) return false;
   }
-  if (events_.on_closed) events_.on_closed(why);
+  if (events_.on_closed) events_.on_closed(error);
   if (left()) return false;
   gone_ = outer;
   return false;
@@ -410,7 +410,7 @@ void FramedLink::on_timer() {
     Error e = deadline_exceeded("the replica at " + to_.text + " did not open the framed link in time");
     e.origin = Origin::kUpstream;
     e.retry = Retry::kYes;
-    die(e);
+    die(std::move(e));
     return;
   }
   if (pinged_ != TimePoint::max() && now - pinged_ >= kSilence) {

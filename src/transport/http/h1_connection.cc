@@ -304,9 +304,8 @@ void Http1Connection::on_drained() {
 
 void Http1Connection::on_end() {
   peer_ended_ = true;
-  if (handler_ && out_ != Out::kDone) {
-    over();  // whoever hangs up does not wait for the answer
-  } else if (!handler_ && stream_->pending() == 0) {
+  const bool unanswered = handler_ && out_ != Out::kDone;  // whoever hangs up does not wait for the answer
+  if (unanswered || (!handler_ && stream_->pending() == 0)) {
     over();
   } else if (!handler_) {
     linger();
