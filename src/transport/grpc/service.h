@@ -99,7 +99,7 @@ class Dispatcher : public http::Service {
   using Options = DispatcherOptions;
   using Stats = DispatcherStats;
   explicit Dispatcher(Options options = {});
-  ~Dispatcher();
+  ~Dispatcher() override;
   Dispatcher(const Dispatcher&) = delete;
   Dispatcher& operator=(const Dispatcher&) = delete;
 

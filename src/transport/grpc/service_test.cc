@@ -32,8 +32,9 @@ std::vector<std::string> messages(const H2TestCall& call) {
 
 Result<void> outcome(const H2TestCall& call) {
   std::string lines;
-  for (const auto& [k, v] : call.trailers) lines += k + ": " + v + "\r\n";
-  for (const auto& [k, v] : call.headers) lines += k + ": " + v + "\r\n";
+  for (const auto* fields : {&call.trailers, &call.headers}) {
+    for (const auto& [name, value] : *fields) lines.append(name).append(": ").append(value).append("\r\n");
+  }
   return status_from_trailers(lines);
 }
 
