@@ -123,8 +123,10 @@ async::Task<void> Proxy::keep_registered() {
     auto r = co_await discovery_.register_proxy(record(), options_.lease);
     if (leaving_ || scope_.stopping()) break;
     if (!r) {
-      LOG(warn, "proxy {}: cannot renew its registration: {}", options_.id, r.error().message);
-    } else if (!registered_) {
+      // Once per outage: the way back is tried at every renewal.
+      if (!std::exchange(outage_, true))
+        LOG(warn, "proxy {}: cannot renew its registration: {}", options_.id, r.error().message);
+    } else if (std::exchange(outage_, false) || !registered_) {
       registered_ = true;
       if (!acknowledging_) scope_.spawn(acknowledge());
     }

@@ -78,7 +78,7 @@ class Proxy {
   std::unique_ptr<discovery::Subscription> subscription_;
   async::Endpoint endpoint_;
   uint64_t acknowledged_ = 0;
-  bool acknowledging_ = false, registered_ = false, leaving_ = false;
+  bool acknowledging_ = false, registered_ = false, leaving_ = false, outage_ = false;
   async::Scope scope_;
   async::Signal in_use_;
 };

@@ -2,6 +2,7 @@
 // end: random clients, kills and tables against a few invariants.
 #include <algorithm>
 
+#include "discovery/test_world.h"
 #include "request/proxy/test_world.h"
 
 namespace colony::proxy::testing {
@@ -270,6 +271,51 @@ TEST(ProxyFault, AnAppThatIsDeletedFinishesWhatRuns) {
   w.loop().run_for(500ms);
   r.service.last().release("still here");
   EXPECT_EQ(w.reply(*c).body, "still here");
+}
+
+TEST(ProxyFault, WithoutADiscoveryEverythingGoesOnAndAfterItsRestartTheProxyIsBack) {
+  auto loop = async::SimLoop::create({.seed = 9});
+  const async::Endpoint at = discovery::World::endpoint();
+  auto host = std::make_unique<discovery::DiscoveryHost>(*loop, at, discovery::RegistryOptions{.settle = 2s});
+  discovery::Remote publisher(*loop, at), mine(*loop, at);
+  TestReplica replica(*loop, "r");
+  auto proxy = std::make_unique<Proxy>(*loop, mine, std::vector<async::Loop*>{loop.get()},
+                                       ProxyOptions{.listen = {"proxy:80"}, .lease = 2s, .renew = 500ms});
+  ASSERT_TRUE(loop->run(proxy->start()));
+  const auto publish = [&](uint64_t version) {
+    return loop->run(publisher.publish(
+        {.app = "app",
+         .epoch = 1,
+         .version = version,
+         .deployments = {{.name = "d", .models = {"app"}, .route_prefix = "/", .replicas = {replica.record()}}}}));
+  };
+  ASSERT_TRUE(publish(1));
+  ASSERT_TRUE(loop->run_until([&] { return host->registry().proxies().size() == 1; }, 5s));
+  const auto works = [&] {
+    RawPeer c(*loop, {"proxy:80"});
+    loop->run_until([&] { return c.stream || c.closed; }, 1s);
+    c.send(ProxyWorld::text("POST", "/echo", "still"));
+    loop->run_until([&] { return has(c.text, "still"); }, 5s);
+    return has(c.text, "still");
+  };
+  EXPECT_TRUE(works());
+  loop->run(host->stop());
+  host.reset();
+  loop->run_for(30s);
+  EXPECT_TRUE(works()) << "the last table is good enough";
+  host = std::make_unique<discovery::DiscoveryHost>(*loop, at, discovery::RegistryOptions{.settle = 2s});
+  EXPECT_TRUE(loop->run_until(
+      [&] { return host->registry().proxies().size() == 1 && host->registry().apps().size() == 1; }, 10s));
+  loop->run_for(5s);
+  EXPECT_TRUE(works());
+  // And a publication is acknowledged again, well within its second.
+  const TimePoint before = loop->now();
+  EXPECT_TRUE(publish(2));
+  EXPECT_LT(loop->now() - before, 500ms);
+  loop->run(proxy->stop());
+  loop->run(mine.stop());
+  loop->run(publisher.stop());
+  loop->run(host->stop());
 }
 
 // Random clients, kills, restarts, drains and tables. Whatever happens: no replica ever has more than its bound, every
