@@ -108,7 +108,7 @@ async::Task<void> AppMaster::reconfigure_unit(UnitPtr unit, DeploymentSpec spec)
   } else if (done.error().code == Code::kUnavailable || done.error().code == Code::kDeadlineExceeded) {
     co_await scope_.sleep(kRetry * 4);  // it died or restarts: its new incarnation is asked again
   } else {
-    LOG(warn, "replica {}: keeps its spec, revision {} was refused: {}", unit->id, revision, done.error().message);
+    LOG(warn, "replica {}: revision {} was not taken: {}", unit->id, revision, done.error().message);
     unit->reconfigure_error = done.error().message;
     unit->reconfigure_failed_revision = revision;
     unit->retry_load_at = deps_.loop.now() + unit->load_backoff;

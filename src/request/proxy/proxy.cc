@@ -130,6 +130,9 @@ async::Task<void> Proxy::keep_registered() {
       registered_ = true;
       if (!acknowledging_) scope_.spawn(acknowledge());
     }
+    const uint64_t requests = (co_await stats()).server.requests;
+    if (requests != requests_seen_ || ongoing() > 0) last_request_ = home_.now();
+    requests_seen_ = requests;
     if (!co_await scope_.sleep(options_.renew)) break;
   }
 }

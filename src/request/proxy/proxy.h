@@ -5,6 +5,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -49,6 +50,8 @@ class Proxy {
 
   const async::Endpoint& endpoint() const { return endpoint_; }
   uint64_t ongoing() const;
+  // When the last request was seen, to the second; nullopt before the first. Home loop.
+  std::optional<TimePoint> last_request() const { return last_request_; }
   uint64_t table_revision() const { return acknowledged_; }  // in use on all loops
   bool ready() const { return acknowledged_ > 0; }
   async::Task<ProxyStats> stats();
@@ -78,6 +81,8 @@ class Proxy {
   std::unique_ptr<discovery::Subscription> subscription_;
   async::Endpoint endpoint_;
   uint64_t acknowledged_ = 0;
+  std::optional<TimePoint> last_request_;
+  uint64_t requests_seen_ = 0;  // at the last look
   bool acknowledging_ = false, registered_ = false, leaving_ = false, outage_ = false;
   async::Scope scope_;
   async::Signal in_use_;

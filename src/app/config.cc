@@ -1,0 +1,194 @@
+// The table of settings and the one walk over it. Values are checked here, once, whatever place they came from.
+#include "app/config.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "domain/settings_file.h"
+
+namespace colony::app {
+namespace {
+
+constexpr SettingRow kRows[] = {
+    {"http", SettingKind::kAddress, "127.0.0.1:8000",
+     "where requests come in (HTTP/1.1, HTTP/2 and gRPC on one port); port 0 picks a free one", ""},
+    {"control", SettingKind::kAddress, "127.0.0.1:8270",
+     "where the control API listens; off loopback it needs --token-file", ""},
+    {"data_dir", SettingKind::kPath, "", "where state, logs and sockets live (default ~/.local/share/colony)", ""},
+    {"token_file", SettingKind::kPath, "", "file whose first line is the token that the control API asks for", ""},
+    {"processes", SettingKind::kSwitch, "false",
+     "keeper, master host, discovery, agent and proxy as processes of their own", ""},
+    {"loops", SettingKind::kCount, "0", "event loops of the proxy; 0 is one per core", ""},
+    {"cpus", SettingKind::kCount, "0", "capacity that num_cpus of all replicas may add up to; 0 is 8 per core", ""},
+    {"node", SettingKind::kText, "", "id of this node (default: the host's name)", ""},
+    {"orphan_timeout_s", SettingKind::kSeconds, "600",
+     "a replica whose Colony has died ends after this long without a request", ""},
+    {"drain_timeout_s", SettingKind::kSeconds, "30", "how long running requests may take to end on Ctrl-C", ""},
+    {"log_level", SettingKind::kChoice, "info", "debug, info, warn or error", "debug|info|warn|error"},
+    {"log_format", SettingKind::kChoice, "auto", "auto (text on a terminal, else JSON), text or json",
+     "auto|text|json"},
+};
+
+bool address_ok(std::string_view text) {
+  const auto colon = text.rfind(':');
+  if (colon == std::string_view::npos || colon == 0) return false;
+  int port = -1;
+  const auto digits = text.substr(colon + 1);
+  const auto [end, ec] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
+  return ec == std::errc{} && end == digits.data() + digits.size() && port >= 0 && port <= 65535;
+}
+
+std::string wrong(const SettingRow& row, const std::string& value) {
+  double number = 0;
+  const auto [end, ec] = std::from_chars(value.data(), value.data() + value.size(), number);
+  const bool numeric = ec == std::errc{} && end == value.data() + value.size();
+  const bool whole = numeric && number >= 0 && number <= 100000 && number == static_cast<int>(number);
+  switch (row.kind) {
+    case SettingKind::kText:
+    case SettingKind::kPath: return {};
+    case SettingKind::kAddress: return address_ok(value) ? "" : "is no HOST:PORT, such as 127.0.0.1:8000";
+    case SettingKind::kCount: return whole ? "" : "is no whole number from 0 to 100000";
+    case SettingKind::kSeconds:
+      return numeric && number >= 0 && number <= 86400.0 * 365 ? "" : "is no number of seconds";
+    case SettingKind::kSwitch: return value == "true" || value == "false" ? "" : "is neither true nor false";
+    case SettingKind::kChoice:
+      return fmt::format("|{}|", row.choices).find("|" + value + "|") != std::string::npos
+                 ? ""
+                 : fmt::format("is none of {}", row.choices);
+  }
+  return {};
+}
+
+std::string default_data_dir(Getenv getenv) {
+  if (const char* x = getenv("XDG_DATA_HOME"); x && *x) return std::string(x) + "/colony";
+  if (const char* home = getenv("HOME"); home && *home) return std::string(home) + "/.local/share/colony";
+  return "/var/lib/colony";
+}
+
+std::string host_name() {
+  char name[256] = "";
+  gethostname(name, sizeof name - 1);
+  return *name ? name : "node-1";
+}
+
+using Origins = std::map<std::string, Config::Origin, std::less<>>;
+
+Result<Origins> read_config_file(const std::string& path, std::vector<std::string>& problems) {
+  Origins out;
+  std::ifstream in(path, std::ios::binary);
+  if (!in) return fail(invalid_argument(fmt::format("--config {}: cannot be read", path)));
+  const std::string text{std::istreambuf_iterator<char>(in), {}};
+  auto words =
+      parse_settings({text, path.ends_with(".json") ? SpecFormat::kJson : SpecFormat::kYaml, path, ModelPaths::kAny});
+  if (!words) return fail(to_error(words.error()));
+  for (const auto& w : *words) {
+    if (std::none_of(std::begin(kRows), std::end(kRows), [&](const auto& r) { return r.key == w.key; })) {
+      std::string known;
+      for (const auto& r : kRows) known += (known.empty() ? "" : ", ") + std::string(r.key);
+      problems.push_back(fmt::format("{}:{}: {}: unknown key; there are {}", path, w.line, w.key, known));
+    }
+    out[w.key] = {w.value, fmt::format("{}:{}", path, w.line)};
+  }
+  return out;
+}
+
+}  // namespace
+
+std::span<const SettingRow> setting_rows() { return kRows; }
+
+std::string flag_of(const SettingRow& row) {
+  std::string flag = "--" + std::string(row.key);
+  std::replace(flag.begin(), flag.end(), '_', '-');
+  return flag;
+}
+
+std::string variable_of(const SettingRow& row) {
+  std::string name = "COLONY_" + std::string(row.key);
+  std::transform(name.begin(), name.end(), name.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+  return name;
+}
+
+bool is_loopback(std::string_view address) {
+  const auto host = address.substr(0, address.rfind(':'));
+  return host.starts_with("127.") || host == "localhost" || host == "[::1]";
+}
+
+Result<Config> resolve(const std::map<std::string, std::string>& flags, const std::string& config_file, Getenv getenv) {
+  Origins from_file;
+  std::vector<std::string> problems;
+  if (!config_file.empty()) {
+    TRY(from_file, read_config_file(config_file, problems));
+  }
+  Config c;
+  for (const auto& row : kRows) {
+    Config::Origin o{std::string(row.fallback), "default"};
+    if (row.key == "data_dir") o.value = default_data_dir(getenv);
+    if (row.key == "node") o.value = host_name();
+    const auto variable = variable_of(row);
+    if (auto it = from_file.find(row.key); it != from_file.end()) o = it->second;
+    if (const char* v = getenv(variable.c_str()); v && *v) o = {v, variable};
+    if (auto it = flags.find(std::string(row.key)); it != flags.end()) o = {it->second, "flag"};
+    if (row.kind == SettingKind::kAddress && o.value.starts_with(':')) o.value = "127.0.0.1" + o.value;
+    if (row.kind == SettingKind::kPath && !o.value.empty())
+      o.value = std::filesystem::absolute(o.value).lexically_normal().string();
+    if (auto w = wrong(row, o.value); !w.empty())
+      problems.push_back(
+          fmt::format("{} (from {}): '{}' {}", row.key, o.source == "flag" ? flag_of(row) : o.source, o.value, w));
+    c.origins.emplace(row.key, std::move(o));
+  }
+  auto value = [&](std::string_view key) -> const std::string& { return c.origins.find(key)->second.value; };
+  if (problems.empty() && !is_loopback(value("control")) && value("token_file").empty())
+    problems.push_back(fmt::format(
+        "control (from {}): '{}' can be reached from other machines; give --token-file FILE, or listen on 127.0.0.1",
+        c.origins.find("control")->second.source, value("control")));
+  if (!problems.empty()) {
+    std::string all;
+    for (const auto& p : problems) all += (all.empty() ? "" : "\n") + p;
+    return fail(invalid_argument(all, "bad_config"));
+  }
+  c.http = value("http");
+  c.control = value("control");
+  c.data_dir = value("data_dir");
+  c.token_file = value("token_file");
+  c.processes = value("processes") == "true";
+  c.loops = std::stoi(value("loops"));
+  c.cpus = std::stod(value("cpus"));
+  c.node = value("node");
+  c.orphan_timeout = from_seconds(std::stod(value("orphan_timeout_s")));
+  c.drain_timeout = from_seconds(std::stod(value("drain_timeout_s")));
+  c.log_level = value("log_level");
+  c.log_format = value("log_format");
+  if (!c.token_file.empty()) {
+    std::ifstream in(c.token_file);
+    if (!in || !std::getline(in, c.token) || c.token.size() < 16)
+      return fail(
+          invalid_argument(fmt::format("token_file {}: its first line must be a token of at least 16 characters; "
+                                       "make one: openssl rand -hex 32 > FILE",
+                                       c.token_file)));
+  }
+  return c;
+}
+
+std::string print_config(const Config& config, bool json) {
+  if (json) {
+    nlohmann::json out;
+    for (const auto& [key, o] : config.origins) out[key] = {{"value", o.value}, {"source", o.source}};
+    return out.dump(2) + "\n";
+  }
+  std::string out;
+  for (const auto& row : kRows) {
+    const auto& o = config.origins.find(row.key)->second;
+    out +=
+        fmt::format("{:<18} {:<40} # {}\n", fmt::format("{}:", row.key), o.value.empty() ? "\"\"" : o.value, o.source);
+  }
+  return out;
+}
+
+}  // namespace colony::app

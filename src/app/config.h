@@ -1,0 +1,54 @@
+// The settings of `colony up`, from four places: flag, COLONY_... variable, configuration file, default; the first that has
+// one wins, and --print-config shows which. One table (config.cc) makes the flags, the variables and the file's keys.
+#pragma once
+
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/time.h"
+
+namespace colony::app {
+
+enum class SettingKind : uint8_t { kText, kAddress, kPath, kCount, kSeconds, kSwitch, kChoice };
+
+struct SettingRow {
+  std::string_view key;  // in the file: "data_dir"; the flag is --data-dir, the variable COLONY_DATA_DIR
+  SettingKind kind;
+  std::string_view fallback;  // as text
+  std::string_view help;
+  std::string_view choices;  // kChoice: "a|b|c"
+};
+std::span<const SettingRow> setting_rows();
+std::string flag_of(const SettingRow& row);      // "--data-dir"
+std::string variable_of(const SettingRow& row);  // "COLONY_DATA_DIR"
+
+struct Config {
+  std::string http, control, data_dir, token_file;
+  bool processes = false;
+  int loops = 0;  // of the proxy; 0: one per core
+  Duration orphan_timeout = 600s;
+  std::string log_level, log_format;  // auto: text on a tty, else JSON
+  std::string node;                   // id of this node; default: the host's name
+  double cpus = 0;                    // capacity for num_cpus; 0: 8 per core
+  Duration drain_timeout = 30s;       // Ctrl-C: how long running requests may take to end
+  std::string token;                  // read from token_file
+
+  struct Origin {
+    std::string value, source;  // source: "flag", "COLONY_HTTP", "colony.yaml:3", "default"
+  };
+  std::map<std::string, Origin, std::less<>> origins;  // by key
+};
+
+using Getenv = char* (*)(const char*);
+// `flags`: key -> text, only those that were given. kInvalidArgument names the setting, where it came from, its value and
+// what would be right; all problems at once.
+Result<Config> resolve(const std::map<std::string, std::string>& flags, const std::string& config_file, Getenv getenv);
+std::string print_config(const Config& config, bool json);
+
+// Is this address on this machine alone?
+bool is_loopback(std::string_view address);
+
+}  // namespace colony::app

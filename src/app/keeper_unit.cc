@@ -1,0 +1,49 @@
+// The order matters: the store's lock first, the API last, so that nobody is answered by a keeper that has no memory yet.
+#include "app/keeper_unit.h"
+
+#include "base/log.h"
+#include "colony/version.h"
+
+namespace colony::app {
+
+KeeperUnit::KeeperUnit(Deps deps, Options options) : deps_(deps), options_(std::move(options)) {}
+KeeperUnit::~KeeperUnit() = default;
+
+async::Task<Result<std::string>> KeeperUnit::start() {
+  pool_ = async::BlockingPool::threads({"keeper", 1, 1024});
+  CO_TRY(store_, store::SqliteStore::open(deps_.loop, *pool_, options_.data_dir));
+  keeper_ = std::make_unique<keeper::Keeper>(keeper::Keeper::Deps{deps_.loop, *store_, deps_.host},
+                                             keeper::Keeper::Options{});
+  CO_TRY_VOID(co_await keeper_->start());
+  router_ = std::make_unique<http::Router>(deps_.loop, http::Router::Options{});
+  keeper::ControlApi::Options o;
+  o.token = options_.token;
+  o.version = COLONY_VERSION;
+  o.shutdown = options_.on_shutdown;
+  o.metrics = options_.metrics;
+  api_ = std::make_unique<keeper::ControlApi>(
+      keeper::ControlApi::Deps{deps_.loop, *keeper_, deps_.engine, deps_.discovery, *pool_}, std::move(o));
+  api_->mount(*router_);
+  auto server = http::Server::listen(deps_.loop, {options_.listen}, *router_);
+  if (!server) {
+    auto e = std::move(server).error();
+    if (e.reason == "address_in_use") e.message += "; give another: --control 127.0.0.1:0 picks a free port";
+    co_return fail(std::move(e));
+  }
+  server_ = std::move(*server);
+  co_return server_->endpoint().text;
+}
+
+async::Task<void> KeeperUnit::stop() {
+  if (api_) api_->stop();
+  server_.reset();
+  if (router_) co_await router_->stop();
+  if (keeper_) co_await keeper_->stop();
+  api_.reset();
+  router_.reset();
+  keeper_.reset();
+  store_.reset();
+  pool_.reset();
+}
+
+}  // namespace colony::app

@@ -1,0 +1,13 @@
+// Where keeper and proxy processes say which address they listen on: DIR/listen beside their record, read by the launcher.
+#pragma once
+
+#include <string>
+
+#include "base/result.h"
+
+namespace colony::app {
+
+Result<void> write_listen_file(const std::string& folder, const std::string& address);
+Result<std::string> read_listen_file(const std::string& folder);  // kNotFound while there is none
+
+}  // namespace colony::app

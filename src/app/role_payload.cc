@@ -1,0 +1,37 @@
+// Both directions in one place, so that a new field cannot be forgotten in one of them.
+#include "app/role_payload.h"
+
+#include <nlohmann/json.hpp>
+
+namespace colony::app {
+
+using nlohmann::json;
+
+std::string to_json(const RolePayload& p) {
+  return json{{"agent", p.agent},   {"discovery", p.discovery}, {"master_host", p.master_host},
+              {"listen", p.listen}, {"data_dir", p.data_dir},   {"token_file", p.token_file},
+              {"node", p.node},     {"loops", p.loops},         {"log_level", p.log_level}}
+      .dump();
+}
+
+Result<RolePayload> role_payload_from_json(std::string_view text) {
+  const auto doc = json::parse(text, nullptr, false);
+  if (!doc.is_object()) return fail(invalid_argument("role payload: is not a JSON object", "bad_payload"));
+  RolePayload p;
+  try {
+    p.agent = doc.value("agent", "");
+    p.discovery = doc.value("discovery", "");
+    p.master_host = doc.value("master_host", "");
+    p.listen = doc.value("listen", "");
+    p.data_dir = doc.value("data_dir", "");
+    p.token_file = doc.value("token_file", "");
+    p.node = doc.value("node", "");
+    p.loops = doc.value("loops", 0);
+    p.log_level = doc.value("log_level", "info");
+  } catch (const json::exception& e) {
+    return fail(invalid_argument(std::string("role payload: ") + e.what(), "bad_payload"));
+  }
+  return p;
+}
+
+}  // namespace colony::app
