@@ -10,7 +10,6 @@
 namespace colony::http {
 namespace {
 
-using ::testing::HasSubstr;
 using testing::RawPeer;
 using testing::ScriptService;
 using testing::take_reply;
