@@ -43,12 +43,13 @@ class AllInOne final : public House {
     p.id = "proxy." + config_.node;
     p.listen = {config_.http};
     p.node = config_.node;
+    p.metrics = &metrics_;
     proxy_ = std::make_unique<proxy::Proxy>(loop_, *registry_, threads_->loops(), p);
     CO_TRY(auto http, co_await proxy_->start());
 
     keeper_ = std::make_unique<KeeperUnit>(
         KeeperUnit::Deps{loop_, *host_, *registry_, *engine_},
-        KeeperUnit::Options{config_.data_dir, config_.control, config_.token, on_shutdown_, {}});
+        KeeperUnit::Options{config_.data_dir, config_.control, config_.token, on_shutdown_, &metrics_});
     Addresses at;
     CO_TRY(at.control, co_await keeper_->start());
     at.http = http.text;
@@ -81,6 +82,7 @@ class AllInOne final : public House {
   async::EpollLoop& loop_;
   Config config_;
   std::function<void()> on_shutdown_;
+  observe::Metrics metrics_;
   std::unique_ptr<store::DataDirLock> lock_;
   std::unique_ptr<engine::Agent> agent_;
   std::unique_ptr<engine::EmbeddedEngine> engine_;

@@ -23,7 +23,7 @@ class KeeperRole final : public Role {
         discovery_(context.loop, {payload.discovery}),
         host_(context.loop, {payload.master_host}),
         unit_({context.loop, host_, discovery_, engine_},
-              {payload.data_dir, payload.listen, std::move(token), [this] { ask_launcher(); }, {}}) {}
+              {payload.data_dir, payload.listen, std::move(token), [this] { ask_launcher(); }, &metrics_}) {}
 
   async::Task<Result<void>> start() override {
     CO_TRY(auto at, co_await unit_.start());
@@ -43,6 +43,7 @@ class KeeperRole final : public Role {
   void ask_launcher() { std::ofstream(context_.endpoint.folder() + "/../shutdown") << "asked over the control API\n"; }
 
   RoleContext context_;
+  observe::Metrics metrics_;
   engine::RemoteAgent agent_;
   engine::EmbeddedEngine engine_;
   discovery::Remote discovery_;

@@ -1,10 +1,14 @@
 // The order matters: the store's lock first, the API last, so that nobody is answered by a keeper that has no memory yet.
 #include "app/keeper_unit.h"
 
-#include "base/log.h"
+#include "app/metrics_text.h"
+#include "app/role.h"
 #include "colony/version.h"
+#include "transport/rpc/rpc.h"
 
 namespace colony::app {
+
+constexpr Duration kMetricsPatience = 1s;
 
 KeeperUnit::KeeperUnit(Deps deps, Options options) : deps_(deps), options_(std::move(options)) {}
 KeeperUnit::~KeeperUnit() = default;
@@ -20,7 +24,7 @@ async::Task<Result<std::string>> KeeperUnit::start() {
   o.token = options_.token;
   o.version = COLONY_VERSION;
   o.shutdown = options_.on_shutdown;
-  o.metrics = options_.metrics;
+  o.metrics = [this] { return gather_metrics(); };
   api_ = std::make_unique<keeper::ControlApi>(
       keeper::ControlApi::Deps{deps_.loop, *keeper_, deps_.engine, deps_.discovery, *pool_}, std::move(o));
   api_->mount(*router_);
@@ -32,6 +36,34 @@ async::Task<Result<std::string>> KeeperUnit::start() {
   }
   server_ = std::move(*server);
   co_return server_->endpoint().text;
+}
+
+namespace {
+
+using Parts = std::vector<std::pair<std::string, std::string>>;
+
+async::Task<void> ask_metrics(async::Loop& loop, engine::ActorStatus actor, Parts* parts) {
+  rpc::Client client(loop, {actor.address});
+  auto text = co_await client.call(kProcessService, "Metrics", {}, Deadline::after(loop.now(), kMetricsPatience));
+  // A replica's families carry its id already.
+  if (text)
+    parts->emplace_back(actor.spec.role == "replica" ? "" : "process=\"" + actor.spec.id + "\"", std::move(*text));
+}
+
+}  // namespace
+
+// One scrape of the control port shows every process of the site: who does not answer in time is left out.
+async::Task<std::string> KeeperUnit::gather_metrics() {
+  Parts parts;
+  if (options_.metrics) parts.emplace_back("", options_.metrics->text());
+  if (auto actors = co_await deps_.engine.list("")) {
+    async::Scope asks(deps_.loop);
+    for (auto& actor : *actors)
+      if (actor.state == engine::ActorState::kRunning && actor.spec.role != "keeper")
+        asks.spawn(ask_metrics(deps_.loop, std::move(actor), &parts));
+    co_await asks.join();
+  }
+  co_return join_metrics(parts);
 }
 
 async::Task<void> KeeperUnit::stop() {

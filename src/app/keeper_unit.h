@@ -12,6 +12,7 @@
 #include "control/master/contract.h"
 #include "discovery/contract.h"
 #include "engine/contract.h"
+#include "observe/metrics.h"
 #include "store/sqlite.h"
 #include "transport/http/server.h"
 
@@ -28,8 +29,8 @@ class KeeperUnit {
   };
   struct Options {
     std::string data_dir, listen, token;
-    std::function<void()> on_shutdown;     // POST /api/v1/shutdown
-    std::function<std::string()> metrics;  // GET /metrics
+    std::function<void()> on_shutdown;    // POST /api/v1/shutdown
+    observe::Metrics* metrics = nullptr;  // of this process; outlives the unit
   };
   KeeperUnit(Deps deps, Options options);
   ~KeeperUnit();
@@ -37,6 +38,8 @@ class KeeperUnit {
   async::Task<void> stop();
 
  private:
+  async::Task<std::string> gather_metrics();
+
   Deps deps_;
   Options options_;
   std::unique_ptr<async::BlockingPool> pool_;

@@ -18,7 +18,9 @@ class ProxyRole final : public Role {
       : context_(context),
         threads_(payload.loops),
         discovery_(context.loop, {payload.discovery}),
-        proxy_(context.loop, discovery_, threads_.loops(), options(context, payload)) {}
+        proxy_(context.loop, discovery_, threads_.loops(), options(context, payload, metrics_)) {
+    mount_metrics(context.router, metrics_);
+  }
 
   async::Task<Result<void>> start() override {
     CO_TRY(auto at, co_await proxy_.start());
@@ -34,14 +36,17 @@ class ProxyRole final : public Role {
   std::optional<TimePoint> last_request() const override { return proxy_.last_request(); }
 
  private:
-  static proxy::ProxyOptions options(const RoleContext& context, const RolePayload& payload) {
+  static proxy::ProxyOptions options(const RoleContext& context, const RolePayload& payload,
+                                     observe::Metrics& metrics) {
     proxy::ProxyOptions o;
     o.id = context.endpoint.spec().id;
     o.listen = {payload.listen};
     o.node = context.endpoint.node();
+    o.metrics = &metrics;
     return o;
   }
   RoleContext context_;
+  observe::Metrics metrics_;
   ProxyThreads threads_;
   discovery::Remote discovery_;
   proxy::Proxy proxy_;

@@ -200,6 +200,12 @@ async::Task<Reply> ControlApi::State::get_status(Request request) {
                        nodes ? nodes_json(*nodes) : "[]", nodes ? "null" : json_string(nodes.error().message)));
 }
 
+async::Task<Reply> ControlApi::State::get_metrics(Request) {
+  Reply r = text_reply(200, co_await options.metrics());
+  r.content_type = "text/plain; version=0.0.4; charset=utf-8";
+  co_return r;
+}
+
 async::Task<Reply> ControlApi::State::get_nodes(Request request) {
   if (auto ok = check_params(request, {}); !ok) co_return error_as_reply(ok.error());
   auto nodes = co_await deps.engine.nodes();
@@ -256,12 +262,7 @@ void ControlApi::mount(http::Router& router) {
   fixed("/api/v1/schema", [] { return json_reply(200, app_schema_json()); });
   fixed("/openapi.json", [s] { return json_reply(200, openapi_json(s->options.version)); });
   fixed("/-/healthz", [] { return text_reply(200, "success\n"); });
-  if (s->options.metrics)
-    fixed("/metrics", [s] {
-      Reply r = text_reply(200, s->options.metrics());
-      r.content_type = "text/plain; version=0.0.4; charset=utf-8";
-      return r;
-    });
+  if (s->options.metrics) on("GET", "/metrics", &State::get_metrics);
   fixed("/api/ray/version", [] { return json_reply(200, ray_version_json()); });
   for (const std::string_view path : {"/api/serve/applications/", "/api/serve/applications"}) {
     on("GET", path, &State::ray_get);

@@ -28,11 +28,11 @@ class ControlApi {
     async::BlockingPool& pool;  // parses documents
   };
   struct Options {
-    std::string token;                     // bearer token of every path but /-/healthz; empty: none is asked for
-    std::function<std::string()> metrics;  // body of GET /metrics (text format); null: 404
-    std::function<void()> shutdown;        // of POST /api/v1/shutdown; null: 501. Called after the reply was given.
-    std::string version;                   // of the program
-    Duration keep_alive = 5s;              // longest silence of a watch
+    std::string token;  // bearer token of every path but /-/healthz; empty: none is asked for
+    std::function<async::Task<std::string>()> metrics;  // body of GET /metrics (text format); null: 404
+    std::function<void()> shutdown;  // of POST /api/v1/shutdown; null: 501. Called after the reply was given.
+    std::string version;             // of the program
+    Duration keep_alive = 5s;        // longest silence of a watch
   };
   ControlApi(Deps deps, Options options);
   ~ControlApi();

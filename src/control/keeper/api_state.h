@@ -25,6 +25,7 @@ struct ControlApi::State {
   async::Task<http::Reply> scale(http::Request request);
   // the whole
   async::Task<http::Reply> get_status(http::Request request);
+  async::Task<http::Reply> get_metrics(http::Request request);
   async::Task<http::Reply> get_nodes(http::Request request);
   async::Task<http::Reply> post_shutdown(http::Request request);
   // streams

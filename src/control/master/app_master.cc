@@ -42,6 +42,8 @@ AppMaster::~AppMaster() = default;
 async::Task<void> AppMaster::stop() {
   watch_.reset();
   scope_.stop();
+  for (auto& [id, unit] : units_)
+    if (unit->client) unit->client->close();
   co_await scope_.join();
 }
 

@@ -120,6 +120,7 @@ RemoteHost::~RemoteHost() = default;
 
 async::Task<void> RemoteHost::stop() {
   state_->scope.stop();
+  state_->rpc.close();  // ends the stream that follow() reads
   co_await state_->scope.join();
 }
 

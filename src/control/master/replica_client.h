@@ -31,6 +31,7 @@ class ReplicaClient {
   async::Task<Result<void>> reconfigure(AppSpec app, DeploymentSpec deployment, uint64_t revision, uint64_t epoch);
   async::Task<Result<void>> drain(Duration limit, uint64_t epoch);
   const std::string& address() const;
+  void close();  // ends the calls that are under way
 
  private:
   struct State;

@@ -24,6 +24,7 @@ ReplicaClient::ReplicaClient(async::Loop& loop, async::Endpoint address)
     : state_(std::make_unique<State>(loop, std::move(address))) {}
 ReplicaClient::~ReplicaClient() = default;
 const std::string& ReplicaClient::address() const { return state_->address; }
+void ReplicaClient::close() { state_->rpc.close(); }
 
 async::Task<Result<ReplicaReport>> ReplicaClient::status(std::string known_state, std::string known_phase,
                                                          Duration wait, Duration patience) {
