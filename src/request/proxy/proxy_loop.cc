@@ -72,6 +72,13 @@ void ProxyLoop::drain() {
   if (server_) server_->drain();
 }
 
+// What the proxy answers by itself carries the request's id as well.
+std::string ProxyLoop::id_line(http::Exchange& exchange, const http::RequestHead& head) {
+  std::string added, id;
+  append_added_lines(added, read_fields(head), exchange.peer(), loop_.rng(), id);
+  return "x-request-id: " + id + "\r\n";
+}
+
 http::ExchangeHandler* ProxyLoop::on_request(http::Exchange& exchange, const http::RequestHead& head) {
   const bool grpc = head.is_grpc();
   const Resolved r = snapshot_ ? snapshot_->routes->resolve(head.path, grpc) : RouteTable().resolve(head.path, grpc);
@@ -83,14 +90,14 @@ http::ExchangeHandler* ProxyLoop::on_request(http::Exchange& exchange, const htt
     case Target::kBuiltin: {
       f.begin_answered(exchange);
       const BuiltinReply reply = answer_builtin(head.method, head.path, view());
-      http::reply_with(exchange, reply.status, reply.content_type, reply.body, reply.extra);
+      http::reply_with(exchange, reply.status, reply.content_type, reply.body, reply.extra + id_line(exchange, head));
       break;
     }
     case Target::kNotFound: {
       f.begin_answered(exchange);
       Error error = snapshot_ ? route_error(head.path, r.reason, *snapshot_->routes)
                               : unavailable("no routing table has arrived yet", "no_table");
-      http::reply_error(exchange, grpc, error, "x-colony-reason: " + error.reason + "\r\n");
+      http::reply_error(exchange, grpc, error, "x-colony-reason: " + error.reason + "\r\n" + id_line(exchange, head));
       break;
     }
   }

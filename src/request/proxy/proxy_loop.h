@@ -49,6 +49,7 @@ class ProxyLoop final : public http::Service, private ForwardHost {
   void recycle(Forward& forward) override;
   size_t& kept_bytes() override { return kept_bytes_; }
 
+  std::string id_line(http::Exchange& exchange, const http::RequestHead& head);
   Forward& take();
   ServerView view() const;
   void flush_fresh();

@@ -129,6 +129,11 @@ Result<std::optional<uint64_t>> json_length(const http::RequestHead& head) {
 http::ExchangeHandler* infer(Core& core, http::Exchange& exchange, const http::RequestHead& head, const OipPath& path,
                              LoadedModel* model) {
   InferQuestion question{.form = path.action == "predict" ? InferForm::kPredict : InferForm::kJson, .model = model};
+  if (const auto coding = head.find("content-encoding"); coding && !http::iequals(*coding, "identity"))
+    return Answer(core, exchange, head)
+        .error(invalid_argument(
+            fmt::format("Content-Encoding: '{}' given; a body is taken as it is: send it uncompressed", *coding),
+            "content_encoding"));
   if (question.form == InferForm::kJson) {
     auto length = json_length(head);
     if (!length) return Answer(core, exchange, head).error(length.error());

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "request/proxy/route/grpc_model_name.h"
+#include "transport/grpc/framing.h"
 
 namespace colony::proxy {
 namespace {
@@ -29,6 +30,7 @@ void Forward::begin(http::Exchange& exchange, const http::RequestHead& head, con
   inference_ = plan.inference;
   idempotent_ = plan.inference || idempotent_method(head.method);
   statistics_ = grpc_ && head.path.ends_with("/ModelStatistics");
+  readiness_ = grpc_ && head.path.ends_with("/ModelReady");
   began_ = host_.loop().now();
   // The head is kept in the form in which it travels: it may be sent twice.
   std::string& lines = body_;  // empty until the body comes; borrowed for the added lines
@@ -171,17 +173,13 @@ void Forward::peek() {
       return;
     case PeekState::kFound: break;
   }
-  if (name.empty() && statistics_) {
-    const std::string message = host_.all_model_statistics();
-    state_ = State::kAnswered;
-    status_ = 200;
-    timer_.cancel();
-    exchange_->consumed(std::exchange(uncredited_, 0));
-    exchange_->reply("HTTP/1.1 200 OK\r\ncontent-type: application/grpc\r\n\r\n", message, http::More::kYes);
-    exchange_->end("grpc-status: 0\r\n");
-    return;
-  }
+  if (name.empty() && statistics_) return answer_message(host_.all_model_statistics());
   DeploymentQueue* deployment = name.empty() ? nullptr : host_.find_model(name);
+  if (!deployment && readiness_ && !name.empty()) {  // a question with an answer: no; its message is empty
+    std::string reply;
+    grpc::append_message(reply, {});
+    return answer_message(reply);
+  }
   if (!deployment) {
     answer(name.empty()
                ? invalid_argument("the request names no model", "no_model")
@@ -191,6 +189,16 @@ void Forward::peek() {
   }
   route_to(*deployment);
   if (ended_) send();
+}
+
+void Forward::answer_message(std::string_view framed) {
+  state_ = State::kAnswered;
+  status_ = 200;
+  grpc_status_ = 0;
+  timer_.cancel();
+  exchange_->consumed(std::exchange(uncredited_, 0));
+  exchange_->reply("HTTP/1.1 200 OK\r\ncontent-type: application/grpc\r\n\r\n", framed, http::More::kYes);
+  exchange_->end("grpc-status: 0\r\n");
 }
 
 void Forward::flush() {
@@ -273,7 +281,7 @@ void Forward::on_done(bool ok) {
   }
   drop_kept();
   state_ = State::kIdle;
-  grpc_ = inference_ = idempotent_ = statistics_ = ended_ = kept_whole_ = reply_begun_ = false;
+  grpc_ = inference_ = idempotent_ = statistics_ = readiness_ = ended_ = kept_whole_ = reply_begun_ = false;
   attempts_ = 0;
   status_ = 0;
   exchange_ = nullptr;

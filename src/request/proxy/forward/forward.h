@@ -96,6 +96,7 @@ class Forward final : public http::ExchangeHandler, public Waiter {
   void call_failed(const Error& error);
   void end_call(bool served);
   void answer(const Error& error, int retry_after = 0);
+  void answer_message(std::string_view framed);
   void take_reply_credit(size_t bytes);
   void on_deadline();
   Error deadline_error() const;
@@ -104,7 +105,7 @@ class Forward final : public http::ExchangeHandler, public Waiter {
   ReplySide reply_side_;
   async::Timer timer_;
   State state_ = State::kIdle;
-  bool grpc_ = false, inference_ = false, idempotent_ = false, statistics_ = false;
+  bool grpc_ = false, inference_ = false, idempotent_ = false, statistics_ = false, readiness_ = false;
   bool ended_ = false;        // the client has sent everything
   bool kept_whole_ = false;   // body_ holds every body byte so far
   bool reply_begun_ = false;  // a byte of the reply may have left
