@@ -73,7 +73,8 @@ void Inbox::start(std::shared_ptr<Job> job) {
   job->stage_ = Job::Stage::kOver;
   job->timer_.reset();
   ++stats_.refused;
-  const Error e = resource_exhausted("the replica's threads have too much queued", "pool_full");
+  Error e = unavailable("the replica's threads have too much queued", "replica_full");
+  e.retry = Retry::kYes;
   job->finish(&e);
 }
 

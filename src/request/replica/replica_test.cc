@@ -261,7 +261,7 @@ TEST(Replica, ErrorsOfTheModelAndOfTheRequestHaveTheirStatus) {
   EXPECT_THAT(stats, HasSubstr(R"("success":{"count":0)"));
   w.pool.full = true;
   const auto full = w.infer("a");
-  EXPECT_EQ(full->status, 429);
+  EXPECT_EQ(full->status, 503);
   w.pool.full = false;
 }
 
