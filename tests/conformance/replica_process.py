@@ -12,13 +12,14 @@ SERVER = Path(os.environ["COLONY_BUILD_BINARY"]).parent / "replica_server"
 
 
 class Replica:
-    def __init__(self, spec, *names):
+    def __init__(self, spec, *names, environment=None):
         self.folder = tempfile.TemporaryDirectory(prefix="colony-replica-")
         self.socket = os.path.join(self.folder.name, "r.sock")
         path = os.path.join(self.folder.name, "spec.json")
         Path(path).write_text(json.dumps(spec), encoding="utf-8")
         self.log = open(os.path.join(self.folder.name, "log"), "w+", encoding="utf-8")
-        self.process = subprocess.Popen([SERVER, path, self.socket, *names], stdout=subprocess.PIPE, stderr=self.log, text=True)
+        self.process = subprocess.Popen([SERVER, path, self.socket, *names], stdout=subprocess.PIPE, stderr=self.log, text=True,
+                                        env={**os.environ, **(environment or {})})
         line = self.process.stdout.readline()
         assert line.startswith("listening "), line + self.said()
         self.address = line.split()[1]

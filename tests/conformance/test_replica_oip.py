@@ -195,3 +195,35 @@ def test_a_model_that_cannot_be_loaded_is_said_clearly(change, words):
     said = r.stop()
     assert state.startswith("FAILED") and words in state + said
     assert status == 503 and b"replica_failed" in body
+
+
+SCALAR = {"path": str(SOURCE / "tests/data/onnx/scalar.onnx")}
+OLD = """
+#include <stddef.h>
+typedef struct { const void* (*get_api)(unsigned); const char* (*version)(void); } Base;
+static const void* get_api(unsigned version) { (void)version; return NULL; }
+static const char* version(void) { return "1.10.0"; }
+const Base* OrtGetApiBase(void) { static const Base base = {get_api, version}; return &base; }
+"""
+
+
+def failure(spec, environment=None):
+    r = Replica({"name": "d", "runtime": "onnx", "model": spec}, "m", environment=environment)
+    state = r.state + r.curl("/v2/models/m")[1].decode()
+    r.stop()
+    return state.replace("\\n", "\n")
+
+
+def test_a_missing_library_is_told_with_every_place_and_the_way_out(tmp_path):
+    text = failure(SCALAR, {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache"), "COLONY_ORT_LIBRARY": ""})
+    for words in ("pip install onnxruntime", "colony-serve[onnx]", "COLONY_ORT_LIBRARY", "beside the binary", f"{tmp_path}/cache/colony",
+                  "libonnxruntime.so.1 (the loader's path)"):
+        assert words in text, text
+    assert "/absent/ort.so (COLONY_ORT_LIBRARY)" in failure(SCALAR, {"COLONY_ORT_LIBRARY": "/absent/ort.so"})
+
+
+def test_a_library_that_is_another_or_too_old_is_refused(tmp_path):
+    assert "it has no OrtGetApiBase" in failure({**SCALAR, "library": "libz.so.1"})
+    (tmp_path / "old.c").write_text(OLD)
+    subprocess.run(["clang-19", "-shared", "-fPIC", "-o", tmp_path / "libold.so", tmp_path / "old.c"], check=True)
+    assert "which is too old" in failure({**SCALAR, "library": str(tmp_path / "libold.so")})

@@ -134,6 +134,18 @@ Duration Inbox::overdue() const {
   return longest;
 }
 
+void Inbox::close() {
+  auto waiting = std::exchange(waiting_, {});
+  const Error e = unavailable("the replica is ending", "replica_ending");
+  for (const auto& job : waiting) {
+    job->timer_.reset();
+    job->stage_ = Job::Stage::kOver;
+    ++stats_.refused;
+    job->finish(&e);
+  }
+  for (const auto& job : running_) job->cancel->cancel();
+}
+
 async::Task<void> Inbox::join() {
   while (!running_.empty() || !waiting_.empty()) co_await idle_.wait(scope_);
 }

@@ -61,6 +61,8 @@ class Inbox {
   const InboxStats& stats() const { return stats_; }
   // The longest time by which running work has outlived its deadline: it ignores being told to stop.
   Duration overdue() const;
+  // What waits is refused, what runs is told to stop; for the end of the replica.
+  void close();
   // Until nothing runs and nothing waits.
   async::Task<void> join();
 

@@ -1,4 +1,4 @@
-// The Open Inference Protocol over HTTP at a replica: /v2..., /v1/models... See docs/api for the paths.
+// The Open Inference Protocol over HTTP at a replica: /v2..., /v1/models... docs/inference.md lists the paths.
 #pragma once
 
 #include <optional>

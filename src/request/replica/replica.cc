@@ -141,6 +141,7 @@ async::Task<void> Replica::stop() {
   parts_->scope.stop();
   core.lifecycle.stop();
   co_await parts_->control.stop();
+  core.inbox.close();
   co_await core.inbox.join();
   co_await parts_->scope.join();
   core.table.reset();

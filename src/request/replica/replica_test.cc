@@ -13,6 +13,11 @@ using ::testing::HasSubstr;
 
 constexpr std::string_view kInferHead = "POST /v2/models/m/infer HTTP/1.1\r\nhost: x\r\nx-request-id: abc\r\n\r\n";
 
+async::Task<bool> ended(Replica* replica) {
+  co_await replica->stop();
+  co_return true;
+}
+
 TEST(Replica, LoadsWarmsUpAndThenIsReady) {
   ReplicaWorld w(fake_spec());
   EXPECT_EQ(w.get("/v2/health/ready").status, 503);
@@ -226,6 +231,18 @@ TEST(Replica, DrainTellsWhatStillRunsAfterItsGrace) {
   auto stale = w.run(w.replica->drain(1s, 4));
   ASSERT_TRUE(stale->done);
   EXPECT_EQ(stale->value->error().reason, "stale_epoch");
+}
+
+TEST(Replica, ItsEndRefusesWhatWaitsAndStopsWhatRuns) {
+  ReplicaWorld w(fake_spec("v1", 1));
+  w.ready();
+  const auto running = w.infer("a"), waiting = w.infer("b");
+  auto stopped = w.run(ended(w.replica.get()));
+  EXPECT_FALSE(stopped->done);
+  EXPECT_EQ(waiting->status, 503);
+  EXPECT_THAT(waiting->body, HasSubstr("replica_ending"));
+  ASSERT_TRUE(w.settle([&] { return stopped->done; }));
+  EXPECT_EQ(w.fake.cancelled, 1);
 }
 
 TEST(Replica, ControlCallsDoNotPassTheFrameLink) {
