@@ -56,10 +56,10 @@ def test_the_wheel_says_which_glibc_it_needs(given):
 def test_the_demo_is_served_where_there_is_only_glibc_and_cpython(given):
     http, control = free_ports(2)
     child = bare_root(given, f"""set -e
-        test ! -e /usr/include
+        test -z "$(ls -A /usr/include)"
         ! ls /usr/lib/x86_64-linux-gnu/libstdc++.so.6 2>/dev/null
         python3 -m venv /opt/colony
-        /opt/colony/bin/pip install -q --no-index --find-links /given "colony-serve[onnx]"
+        /opt/colony/bin/pip install -q --no-compile --no-index --find-links /given "colony-serve[onnx]"
         exec /opt/colony/bin/colony up --http 127.0.0.1:{
   http} --control 127.0.0.1:{
   control} --data-dir /tmp/data \
