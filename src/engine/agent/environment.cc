@@ -26,7 +26,7 @@ bool inherits_variable(std::string_view name) {
                                                            "COLONY_LOG_LEVEL",
                                                            "COLONY_LOG_FORMAT",
                                                            "COLONY_CACHE",
-                                                           "COLONY_ONNXRUNTIME",
+                                                           "COLONY_ORT_LIBRARY",
                                                            "ASAN_OPTIONS",
                                                            "UBSAN_OPTIONS",
                                                            "LSAN_OPTIONS",

@@ -11,9 +11,11 @@ using ::testing::ElementsAre;
 
 TEST(Environment, TakesOverAShortListAndNothingElse) {
   const char* const own[] = {
-      "PATH=/bin",    "HOME=/root", "RAY_ADDRESS=x", "OMP_NUM_THREADS=1", "CUDA_VISIBLE_DEVICES=0",
-      "SECRET=token", "LC_ALL=C",   "COLONY_HTTP=1", "NOEQUALS",          nullptr};
-  EXPECT_THAT(actor_environment(own, {}, {}), ElementsAre("HOME=/root", "LC_ALL=C", "PATH=/bin"));
+      "PATH=/bin",    "HOME=/root", "RAY_ADDRESS=x", "OMP_NUM_THREADS=1",          "CUDA_VISIBLE_DEVICES=0",
+      "SECRET=token", "LC_ALL=C",   "COLONY_HTTP=1", "COLONY_ORT_LIBRARY=/ort.so", "NOEQUALS",
+      nullptr};
+  EXPECT_THAT(actor_environment(own, {}, {}),
+              ElementsAre("COLONY_ORT_LIBRARY=/ort.so", "HOME=/root", "LC_ALL=C", "PATH=/bin"));
 }
 
 TEST(Environment, TheSpecWinsOverTheAgentAndTheAgentOverItsOwn) {
