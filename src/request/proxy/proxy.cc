@@ -8,8 +8,9 @@
 
 namespace colony::proxy {
 namespace {
+constexpr Duration kFirstTable = 1s;
 constexpr Duration kLoopAnswer = 10s;  // LIMIT: a loop that does not answer within this has stopped
-}
+}  // namespace
 
 Proxy::Proxy(async::Loop& home, discovery::Discovery& discovery, std::vector<async::Loop*> loops, ProxyOptions options)
     : home_(home),
@@ -47,13 +48,21 @@ async::Task<std::vector<T>> Proxy::on_every_loop(std::function<T(ProxyLoop&)> fn
 }
 
 async::Task<Result<async::Endpoint>> Proxy::start() {
-  async::Endpoint at = options_.listen;
   for (size_t i = 0; i < loops_.size(); ++i) {
-    async::OneShot<Result<async::Endpoint>> listening(home_);
     ProxyLoop::Options options{.node = options_.node, .server = options_.server, .metrics = options_.metrics};
     options.server.reuse_port = loops_.size() > 1;
-    loops_[i]->loop->post([one = loops_[i], i, options, at, setter = listening.setter(), &home = home_] {
-      one->data = std::make_unique<ProxyLoop>(*one->loop, i, options);
+    loops_[i]->loop->post(
+        [one = loops_[i], i, options] { one->data = std::make_unique<ProxyLoop>(*one->loop, i, options); });
+  }
+  subscription_ = discovery_.subscribe([this](const TableUpdate& update) { on_update(update); });
+  // Clients that come with the first moment find the routes there; a discovery that is away is not waited for long.
+  const Deadline patience = Deadline::after(home_.now(), kFirstTable);
+  while (acknowledged_ == 0 && co_await in_use_.wait(scope_, patience)) continue;
+
+  async::Endpoint at = options_.listen;
+  for (const auto& one : loops_) {
+    async::OneShot<Result<async::Endpoint>> listening(home_);
+    one->loop->post([one, at, setter = listening.setter(), &home = home_] {
       auto r = one->data->listen(at);
       home.post([setter, r] { setter.set(r); });
     });
@@ -63,7 +72,6 @@ async::Task<Result<async::Endpoint>> Proxy::start() {
     at = **r;  // port 0 has become a number: the others share it
   }
   endpoint_ = at;
-  subscription_ = discovery_.subscribe([this](const TableUpdate& update) { on_update(update); });
   scope_.spawn(keep_registered());
   LOG(info, "proxy {} listens on {}", options_.id, endpoint_.text);
   co_return endpoint_;

@@ -41,7 +41,8 @@ class Proxy {
   Proxy(const Proxy&) = delete;
   Proxy& operator=(const Proxy&) = delete;
 
-  // Listens on every loop and follows the discovery. Registers once the first table is in use.
+  // Follows the discovery, and listens on every loop as soon as the first table is in use (or after a second without
+  // one). Registers when both have happened. After an error only stop() is left.
   async::Task<Result<async::Endpoint>> start();
   // Leaves the discovery, stops accepting, waits for what runs, at most until the deadline. True: nothing was cut off.
   async::Task<bool> drain(Deadline deadline);

@@ -4,11 +4,12 @@
 
 #include <algorithm>
 
-#include "base/log.h"
+#include "observe/metric_names.h"
 
 namespace colony::proxy {
 namespace {
 constexpr Duration kReapEvery = 50ms;
+constexpr Duration kGaugesEvery = 1s;
 constexpr size_t kMostIdle = 4096;  // LIMIT: pooled requests beyond it are freed
 }  // namespace
 
@@ -17,9 +18,16 @@ ProxyLoop::ProxyLoop(async::Loop& loop, size_t index, Options options)
       index_(index),
       options_(std::move(options)),
       shard_(options_.metrics ? options_.metrics->shard() : nullptr),
+      unrouted_(shard_.get(), "", "", ""),
       flush_(loop, [this] { flush_fresh(); }),
       reaper_(loop, [this] { reap(); }),
-      grpc_([this] { return view(); }) {}
+      gauges_(loop, [this] { show_gauges(); }),
+      grpc_([this] { return view(); }) {
+  if (!shard_) return;
+  connections_ = shard_->gauge(observe::kHttpConnections);
+  bad_requests_ = shard_->counter(observe::kHttpBadRequests);
+  gauges_.arm_after(kGaugesEvery);
+}
 
 ProxyLoop::~ProxyLoop() {
   server_.reset();  // every request gets its on_done first
@@ -88,15 +96,15 @@ http::ExchangeHandler* ProxyLoop::on_request(http::Exchange& exchange, const htt
     case Target::kDeployment: f.begin(exchange, head, {by_index_[r.deployment], r.inference}); break;
     case Target::kPeekModel: f.begin(exchange, head, {nullptr, true}); break;
     case Target::kBuiltin: {
-      f.begin_answered(exchange);
       const BuiltinReply reply = answer_builtin(head.method, head.path, view());
+      f.begin_answered(exchange, head, reply.status);
       http::reply_with(exchange, reply.status, reply.content_type, reply.body, reply.extra + id_line(exchange, head));
       break;
     }
     case Target::kNotFound: {
-      f.begin_answered(exchange);
-      Error error = snapshot_ ? route_error(head.path, r.reason, *snapshot_->routes)
-                              : unavailable("no routing table has arrived yet", "no_table");
+      const Error error = snapshot_ ? route_error(head.path, r.reason, *snapshot_->routes)
+                                    : unavailable("no routing table has arrived yet", "no_table");
+      f.begin_answered(exchange, head, grpc ? 200 : http_status(error.code));
       http::reply_error(exchange, grpc, error, "x-colony-reason: " + error.reason + "\r\n" + id_line(exchange, head));
       break;
     }
@@ -163,6 +171,13 @@ std::map<std::string, std::shared_ptr<const RouteStats>> ProxyLoop::stats() cons
   std::map<std::string, std::shared_ptr<const RouteStats>> out;
   for (const auto& [key, d] : deployments_) out[key] = d->shared_stats();
   return out;
+}
+
+void ProxyLoop::show_gauges() {
+  const http::ServerStats now = server_stats();
+  connections_.set(static_cast<double>(now.open_connections));
+  bad_requests_.add(now.bad_requests - std::exchange(shown_bad_, now.bad_requests));
+  gauges_.arm_after(kGaugesEvery);
 }
 
 void ProxyLoop::reap() {

@@ -47,6 +47,7 @@ class ProxyLoop final : public http::Service, private ForwardHost {
   std::string all_model_statistics() override;
   void end_of_turn(Forward& forward) override;
   void recycle(Forward& forward) override;
+  RouteStats& unrouted() override { return unrouted_; }
   size_t& kept_bytes() override { return kept_bytes_; }
 
   std::string id_line(http::Exchange& exchange, const http::RequestHead& head);
@@ -54,11 +55,16 @@ class ProxyLoop final : public http::Service, private ForwardHost {
   ServerView view() const;
   void flush_fresh();
   void reap();
+  void show_gauges();
 
   async::Loop& loop_;
   const size_t index_;
   const Options options_;
   std::unique_ptr<observe::MetricShard> shard_;  // outlives the deployments
+  RouteStats unrouted_;
+  observe::Gauge connections_;
+  observe::Counter bad_requests_;
+  uint64_t shown_bad_ = 0;
   std::shared_ptr<const Snapshot> snapshot_;
   bool draining_ = false;
   std::map<std::string, std::unique_ptr<DeploymentQueue>> deployments_;  // by key
@@ -71,7 +77,7 @@ class ProxyLoop final : public http::Service, private ForwardHost {
   async::Deferred flush_;
   size_t kept_bytes_ = 0;
   std::atomic<uint64_t> ongoing_{0};
-  async::Timer reaper_;
+  async::Timer reaper_, gauges_;
   GrpcBuiltin grpc_;
   std::unique_ptr<http::Server> server_;
 };

@@ -125,10 +125,10 @@ struct House {
     EXPECT_TRUE(r);
   }
   async::Task<void> up() {
+    co_await publish(2);
     auto at = co_await proxy->start();
     EXPECT_TRUE(at);
     if (at) port = static_cast<uint16_t>(std::stoi(at->text.substr(at->text.rfind(':') + 1)));
-    co_await publish(2);
   }
   async::Task<void> down() {
     EXPECT_TRUE(co_await proxy->drain(Deadline::after(scope.loop().now(), 10s)));

@@ -207,7 +207,8 @@ void DeploymentQueue::on_handed(const std::shared_ptr<ReplicaSlots>& slots) {
     return;
   }
   // Nobody waits here any more, or this loop cannot reach that replica now.
-  slots->release();
+  gate_->give_back(index_, slots);
+  pump();
 }
 
 }  // namespace colony::proxy

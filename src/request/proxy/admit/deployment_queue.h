@@ -74,6 +74,7 @@ class DeploymentQueue final : public SlotTaker {
   bool has_leaving() const { return !leaving_.empty(); }
 
   void on_handed(const std::shared_ptr<ReplicaSlots>& slots) override;
+  void on_maybe_free() override { pump(); }
 
  private:
   ReplicaLink* acquire();

@@ -37,8 +37,20 @@ void DeploymentGate::hand_over(size_t to, const std::shared_ptr<ReplicaSlots>& s
     if (SlotTaker* taker = self->per_loop_[to]->taker)
       taker->on_handed(slots);
     else
-      slots->release();
+      self->give_back(to, slots);
   });
+}
+
+void DeploymentGate::give_back(size_t index, const std::shared_ptr<ReplicaSlots>& slots) {
+  slots->release();
+  // Whoever began to wait while the slot was in hand has not seen it free.
+  if (per_loop_.size() == 1 || queued_.load() <= per_loop_[index]->waiting.load()) return;
+  for (size_t i = 0; i < per_loop_.size(); ++i) {
+    if (i == index || per_loop_[i]->waiting.load() == 0) continue;
+    per_loop_[i]->loop->post([self = shared_from_this(), i] {
+      if (SlotTaker* taker = self->per_loop_[i]->taker) taker->on_maybe_free();
+    });
+  }
 }
 
 bool DeploymentGate::keep_released(size_t index, bool can_use, const std::shared_ptr<ReplicaSlots>& slots) {
@@ -57,16 +69,7 @@ bool DeploymentGate::keep_released(size_t index, bool can_use, const std::shared
     }
   }
   if (can_use && own > 0) return true;
-  slots->release();
-  // Somebody may have begun to wait between the look and the release: give it the slot if it is still free.
-  if (n > 1 && queued_.load() > own && slots->try_acquire()) {
-    for (size_t i = 0; i < n; ++i) {
-      if (i == index || per_loop_[i]->waiting.load() == 0) continue;
-      hand_over(i, slots);
-      return false;
-    }
-    slots->release();
-  }
+  give_back(index, slots);
   return false;
 }
 

@@ -18,13 +18,13 @@ class ReplicaSlots {
  public:
   explicit ReplicaSlots(uint32_t limit) : limit_(limit) {}
   bool try_acquire() {
-    uint32_t n = outstanding_.load(std::memory_order_relaxed);
+    uint32_t n = outstanding_.load();
     while (n < limit_.load(std::memory_order_relaxed))
       if (outstanding_.compare_exchange_weak(n, n + 1)) return true;
     return false;
   }
   void release() { outstanding_.fetch_sub(1); }
-  uint32_t outstanding() const { return outstanding_.load(std::memory_order_relaxed); }
+  uint32_t outstanding() const { return outstanding_.load(); }
   uint32_t limit() const { return limit_.load(std::memory_order_relaxed); }
   bool free() const { return outstanding() < limit(); }
   void set_limit(uint32_t limit) { limit_.store(limit, std::memory_order_relaxed); }
@@ -33,10 +33,12 @@ class ReplicaSlots {
   std::atomic<uint32_t> outstanding_{0}, limit_;
 };
 
-// Told on its own loop that a slot was handed to it: it uses the slot or releases it.
+// Told on its own loop that a slot was handed to it: it uses the slot or gives it back to the gate.
 class SlotTaker {
  public:
   virtual void on_handed(const std::shared_ptr<ReplicaSlots>& slots) = 0;
+  // A slot was given back that it may not have seen: it looks again.
+  virtual void on_maybe_free() = 0;
 
  protected:
   ~SlotTaker() = default;
@@ -60,6 +62,9 @@ class DeploymentGate : public std::enable_shared_from_this<DeploymentGate> {
   // A slot is free again on loop `index`. True: keep it for one that waits there (only when that loop can use it).
   // False: it was given back, or handed to another loop.
   bool keep_released(size_t index, bool can_use, const std::shared_ptr<ReplicaSlots>& slots);
+  // Loop `index` has no use for the slot: it becomes free, and the other loops that wait look again. Never handed on from
+  // here: two loops that both cannot reach the replica would play it back and forth.
+  void give_back(size_t index, const std::shared_ptr<ReplicaSlots>& slots);
 
   Duration mean_service() const { return Duration(mean_service_.load(std::memory_order_relaxed)); }
   void served(Duration service);

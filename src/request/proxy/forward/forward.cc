@@ -63,8 +63,10 @@ void Forward::begin(http::Exchange& exchange, const http::RequestHead& head, con
   }
 }
 
-void Forward::begin_answered(http::Exchange& exchange) {
+void Forward::begin_answered(http::Exchange& exchange, const http::RequestHead& head, int status) {
   exchange_ = &exchange;
+  method_ = method_of(head.method);
+  status_ = status;
   state_ = State::kAnswered;
   began_ = host_.loop().now();
 }
@@ -273,11 +275,11 @@ void Forward::on_done(bool ok) {
     deployment_->cancel(*this);
     deployment_->stats().client_gone.add();
   }
-  if (deployment_) {
-    RouteStats& stats = deployment_->stats();
+  {
+    RouteStats& stats = deployment_ ? deployment_->stats() : host_.unrouted();
     stats.answered(method_, ok ? status_ : 0, host_.loop().now() - began_);
     if (grpc_) stats.answered_grpc(ok ? grpc_status_ : static_cast<uint8_t>(Code::kCancelled));
-    deployment_->drop_user();
+    if (deployment_) deployment_->drop_user();
   }
   drop_kept();
   state_ = State::kIdle;

@@ -30,7 +30,8 @@ class ForwardHost {
   virtual std::string all_model_statistics() = 0;
   virtual void end_of_turn(Forward& forward) = 0;  // call forward.flush() before this turn's writes leave
   virtual void recycle(Forward& forward) = 0;
-  virtual size_t& kept_bytes() = 0;  // of all requests that wait, bounded by kMaxKept
+  virtual RouteStats& unrouted() = 0;  // counts what belongs to no deployment
+  virtual size_t& kept_bytes() = 0;    // of all requests that wait, bounded by kMaxKept
 
  protected:
   ~ForwardHost() = default;
@@ -52,8 +53,8 @@ class Forward final : public http::ExchangeHandler, public Waiter {
     bool inference = false;
   };
   void begin(http::Exchange& exchange, const http::RequestHead& head, const Plan& plan);
-  // The reply is made by the caller (or has been); what comes of the body is dropped.
-  void begin_answered(http::Exchange& exchange);
+  // The reply, of this status, is made by the caller; what comes of the body is dropped.
+  void begin_answered(http::Exchange& exchange, const http::RequestHead& head, int status);
   void flush();  // end of the turn: send what is still kFresh
 
   // http::ExchangeHandler

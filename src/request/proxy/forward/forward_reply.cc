@@ -142,6 +142,7 @@ void Forward::answer(const Error& error, int retry_after) {
   status_ = grpc_ ? 200 : http_status(error.code);
   grpc_status_ = static_cast<uint8_t>(error.code);
   if (uncredited_ > 0) exchange_->consumed(std::exchange(uncredited_, 0));
+  LOG(debug, "request {}: {} ({}): {}", request_id_, status_, error.reason, error.message);
   std::string extra = fmt::format("x-colony-reason: {}\r\nx-request-id: {}\r\n", error.reason, request_id_);
   if (retry_after > 0) extra += fmt::format("retry-after: {}\r\n", retry_after);
   reply_begun_ = true;
