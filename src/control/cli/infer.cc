@@ -58,7 +58,13 @@ Result<Place> find_place(ControlClient& client, const std::string& target) {
     return place;
   }
   place.model = target;  // a model's own name
-  return place;
+  TRY(auto reply, client.fetch(place.address, {"GET", "/v2/models/" + target, {{"host", place.address}}, {}}, 10s));
+  if (reply.status != 404) return place;
+  std::string names;
+  for (const auto& app : status.value("applications", json::array()))
+    names += (names.empty() ? "" : ", ") + app.value("name", "");
+  return fail(not_found(
+      fmt::format("there is no application or model {}; there are: {}", target, names.empty() ? "none" : names)));
 }
 
 std::string preview(const json& data) {
