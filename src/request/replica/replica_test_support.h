@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <deque>
 #include <memory>
 #include <string>
@@ -41,9 +42,9 @@ class HandPool final : public async::BlockingPool {
 
 // Shared by all models of one test.
 struct FakeWorld {
-  int loads = 0, infers = 0, cancelled = 0, live = 0;
-  std::string fail_load;   // the next load fails with this
-  std::string fail_infer;  // every inference does
+  std::atomic<int> loads{0}, infers{0}, cancelled{0}, live{0};  // models run on several threads in some tests
+  std::string fail_load;                                        // the next load fails with this
+  std::string fail_infer;                                       // every inference does
 };
 
 // Answers one tensor "said", BYTES [1]: "PATH:first input's bytes".
