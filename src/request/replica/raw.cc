@@ -51,6 +51,8 @@ class EchoCall final : public http::ExchangeHandler {
   void on_done(bool ok) override {
     --core_.raw_streams;
     core_.closed(!ok);
+    core_.probe.queue.observe(0);  // an echo never waits for a thread
+    core_.probe.processing.observe(to_seconds(core_.loop.now() - began_));
     log_access(ids_, "echo", ok ? 200 : 499, core_.loop.now() - began_, nullptr);
     delete this;
   }

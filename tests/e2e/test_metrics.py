@@ -1,0 +1,43 @@
+"""One scrape of the control port shows every hop of a request, in the text format that Prometheus reads."""
+import re
+
+import pytest
+from running import colony, echo_app
+
+BOTH = pytest.mark.parametrize("processes", [False, True], ids=["one-process", "processes"])
+SAMPLE = re.compile(r'^([a-zA-Z_:][a-zA-Z0-9_:]*)(\{([a-zA-Z_][a-zA-Z0-9_]*="(\\.|[^"\\])*",?)*\})? [-+0-9.eInfNa]+$')
+
+
+def scrape(c):
+    status, text = c.call("GET", "/metrics")
+    assert status == 200
+    return text
+
+
+@BOTH
+def test_every_hop_has_its_histogram_and_the_counts_are_right(processes):
+    with colony(processes) as c:
+        c.apply(echo_app(replicas=2))
+        for _ in range(7):
+            assert c.echo()[0] == 200
+        assert c.request("GET", "/nowhere")[0] == 404
+        infer = b'{"inputs":[{"name":"x","datatype":"FP32","shape":[1],"data":[1]}]}'
+        for _ in range(3):
+            assert c.request("POST", "/v2/models/echo/infer", infer)[0] == 200
+        text = scrape(c)
+        for line in text.splitlines():
+            assert line.startswith("#") or SAMPLE.match(line), line
+
+        def total(name, **labels):
+            wanted = [f'{k}="{v}"' for k, v in labels.items()]
+            lines = [x for x in text.splitlines() if x.startswith(name + "{") and all(w in x for w in wanted)]
+            return sum(float(x.rsplit(" ", 1)[1]) for x in lines)
+
+        assert total("colony_http_requests_total", application="echo", code="200") == 10
+        assert total("ray_serve_num_http_requests_total", application="echo", status_code="200") == 10
+        for hop in ("colony_http_request_duration_seconds", "colony_router_queue_duration_seconds",
+                    "colony_router_upstream_duration_seconds", "colony_replica_processing_duration_seconds"):
+            assert total(hop + "_count", application="echo") == 10, hop
+            assert total(hop + "_bucket", application="echo", le="+Inf") == 10, hop
+        heads = [x for x in text.splitlines() if x.startswith("# TYPE ")]
+        assert len(heads) == len(set(heads)), "each family has one TYPE line"
