@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Holds the tables of the documentation to the program: keys of the app spec (from `colony schema`) and metrics (from
-src/observe/metric_names.h). Each table lies between two marks in its document.
+src/observe/metric_names.h), each between two marks in its document; and every reason in docs/errors.md is one that the
+source has.
 
 Usage: tables.py COLONY [--write]. COLONY is the binary that is asked. Without --write nothing is changed: every line that
 differs is printed, and the exit code is 1.
@@ -89,6 +90,16 @@ def metrics(_binary):
     yield ""
 
 
+def reasons_that_do_not_exist():
+    with open(os.path.join(ROOT, "docs/errors.md"), encoding="utf-8") as file:
+        table = file.read().split("## Reasons")[1]
+    for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE):
+        for reason in re.findall(r"`(\w+)`", row):
+            if subprocess.run(["git", "-C", ROOT, "grep", "-q", f'"{reason}"', "--", "src/*.cc", "src/*.h", ":!*_test.cc"],
+                              check=False).returncode:
+                yield f"docs/errors.md: nothing in src/ gives the reason {reason}"
+
+
 TABLES = {"docs/app-spec.md": app_spec, "docs/metrics.md": metrics}
 
 
@@ -96,7 +107,9 @@ def main():
     arguments = [a for a in sys.argv[1:] if a != "--write"]
     if len(arguments) != 1:
         sys.exit(__doc__)
-    bad = False
+    missing = list(reasons_that_do_not_exist())
+    print("".join(line + "\n" for line in missing), end="")
+    bad = bool(missing)
     for name, make in TABLES.items():
         path = os.path.join(ROOT, name)
         with open(path, encoding="utf-8") as file:
