@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
@@ -83,6 +84,16 @@ int run_one(UpFlags& flags) {
   auto config = app::resolve(with.values, with.config_file, std::getenv);
   if (!config) return cli::finish(config.error());
   return app::up({std::move(*config), std::move(apps), false, own_dir, {}});
+}
+
+// What was taken for a verb: the parser itself only says that one is missing.
+int unknown_verb(const CLI::App& top, const std::vector<std::string>& argv) {
+  auto word = std::find_if(argv.begin() + 1, argv.end(), [](const auto& a) { return !a.starts_with('-'); });
+  if (word == argv.end()) return cli::finish(invalid_argument("a verb is missing; colony --help lists them"));
+  std::string verbs;
+  for (const auto* s : top.get_subcommands([](const CLI::App* s) { return !s->get_group().empty(); }))
+    verbs += (verbs.empty() ? "" : ", ") + s->get_name();
+  return cli::finish(invalid_argument(fmt::format("'{}' is no verb of colony; there are {}", *word, verbs)));
 }
 
 }  // namespace
@@ -204,6 +215,7 @@ int main(int argc, char** argv) {
   try {
     top.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
+    if (e.get_name() == "RequiredError" && top.get_subcommands().empty() && argc > 1) return unknown_verb(top, all);
     const int rc = top.exit(e);
     return rc == 0 ? 0 : 2;
   }
