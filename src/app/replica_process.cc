@@ -28,6 +28,7 @@ class ReplicaRole final : public Role {
     o.on_drain = [this] {
       if (server_) server_->drain_connections();
     };
+    o.has_links = [this] { return server_ && server_->stats().open_links > 0; };
     o.mount = [this](http::Router& router) {
       context_.endpoint.mount(router);
       mount_metrics(router, metrics_);

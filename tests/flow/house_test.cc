@@ -35,6 +35,7 @@ class ReplicaActor final : public testing::FakeActor {
     o.revision = payload->revision;
     o.epoch = payload->epoch;
     o.on_drain = [this] { server_->drain_connections(); };
+    o.has_links = [this] { return server_ && server_->stats().open_links > 0; };
     replica_ = replica::Replica::create(loop, pool, std::move(o));
     http::ServerOptions server_options;
     server_options.accept_frames = true;

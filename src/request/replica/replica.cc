@@ -67,6 +67,8 @@ struct Replica::Parts {
 
 namespace {
 
+constexpr Duration kDrainLook = 2ms;  // how often a drain looks whether the links have left
+
 // What a pool thread does for a load; the phases are told to the loop as they begin.
 struct LoadTask {
   async::Loop* loop;
@@ -233,8 +235,11 @@ async::Task<Result<size_t>> Replica::drain(Duration grace, uint64_t epoch) {
     if (parts_->options.on_drain) parts_->options.on_drain();
   }
   const Deadline deadline = Deadline::after(core.loop.now(), grace);
-  while (core.open_requests > 0)
-    if (const bool woken = co_await core.idle.wait(parts_->scope, deadline); !woken) break;
+  auto busy = [this] {
+    return parts_->core.open_requests > 0 || (parts_->options.has_links && parts_->options.has_links());
+  };
+  while (busy() && !deadline.passed(core.loop.now()) && !parts_->scope.stopping())
+    co_await core.idle.wait(parts_->scope, deadline.sooner(Deadline::after(core.loop.now(), kDrainLook)));
   co_return core.open_requests;
 }
 

@@ -30,6 +30,9 @@ struct ReplicaOptions {
   size_t max_buffered = size_t{1} << 30;             // LIMIT: request bodies held at a time; more is 503
   // The server in front: tells its connections to begin nothing new (GOAWAY), and goes on accepting.
   std::function<void()> on_drain;
+  // Are there still framed links at that server? While there are, a request that a proxy sent before it saw the GOAWAY may
+  // be on its way: a drain waits for them. Null: there are none.
+  std::function<bool()> has_links;
   // Control calls beside colony.replica.v1 (an agent's cookie check, ...) are mounted here before start().
   std::function<void(http::Router&)> mount;
 };

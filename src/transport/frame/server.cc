@@ -27,11 +27,13 @@ ServerConnection::ServerConnection(std::unique_ptr<async::Stream> stream, http::
       settle_(context.loop, [this] { settle(); }),
       timer_(context.loop, [this] { on_timer(); }),
       heard_(context.loop.now()) {
+  ++context_.stats.open_links;
   stream_->set_handler(this);
   timer_.arm(heard_ + context_.options.idle_timeout);
 }
 
 ServerConnection::~ServerConnection() {
+  --context_.stats.open_links;
   closed_ = true;
   for (auto& call : slots_)
     if (call && call->stream_ != 0) {

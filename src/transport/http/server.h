@@ -22,6 +22,7 @@ struct ServerOptions {
 struct ServerStats {
   uint64_t accepted = 0, refused = 0, requests = 0, bad_requests = 0;
   size_t open_connections = 0, open_requests = 0;
+  size_t open_links = 0;  // of the connections, those that are framed links
 };
 
 class Server {
