@@ -60,6 +60,12 @@ async::Task<Result<async::Endpoint>> Proxy::start() {
   while (acknowledged_ == 0 && co_await in_use_.wait(scope_, patience)) continue;
 
   async::Endpoint at = options_.listen;
+  if (loops_.size() > 1) {
+    // WHY: sockets that share a port (SO_REUSEPORT) would share it with those of another process as well, which would then
+    // get half of the connections. One that does not share tells whether the port is free.
+    if (auto alone = home_.listen(at, [](std::unique_ptr<async::Stream>) {}, {}); !alone)
+      co_return fail(std::move(alone).error().within("proxy: cannot listen on " + at.text));
+  }
   for (const auto& one : loops_) {
     async::OneShot<Result<async::Endpoint>> listening(home_);
     one->loop->post([one, at, setter = listening.setter(), &home = home_] {

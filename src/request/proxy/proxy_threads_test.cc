@@ -130,6 +130,13 @@ struct House {
     EXPECT_TRUE(at);
     if (at) port = static_cast<uint16_t>(std::stoi(at->text.substr(at->text.rfind(':') + 1)));
   }
+  async::Task<void> refused() {
+    auto at = co_await proxy->start();
+    EXPECT_TRUE(!at && at.error().reason == "address_in_use");
+    co_await proxy->stop();
+    proxy.reset();
+    co_await registry.stop();
+  }
   async::Task<void> down() {
     EXPECT_TRUE(co_await proxy->drain(Deadline::after(scope.loop().now(), 10s)));
     co_await proxy->stop();
@@ -188,6 +195,28 @@ TEST(ProxyThreads, BoundsHoldOverLoopsAndNothingIsLost) {
     });
   }
   std::filesystem::remove_all(folder);
+}
+
+TEST(ProxyThreads, APortThatOtherLoopsHoldIsRefusedAndNotShared) {
+  LoopThread home, a, b, other;
+  std::unique_ptr<async::Listener> held;
+  std::string address;
+  other.run([&] {
+    auto l = other.loop->listen({"127.0.0.1:0"}, [](std::unique_ptr<async::Stream>) {}, {.reuse_port = true});
+    ASSERT_TRUE(l);
+    held = std::move(*l);
+    address = held->endpoint().text;
+  });
+  std::unique_ptr<House> house;
+  home.run([&] {
+    house = std::make_unique<House>(*home.loop);
+    house->proxy =
+        std::make_unique<Proxy>(*home.loop, house->registry, std::vector<async::Loop*>{a.loop.get(), b.loop.get()},
+                                ProxyOptions{.listen = {address}});
+  });
+  house->run(home, [&] { return house->refused(); });
+  home.run([&] { house.reset(); });
+  other.run([&] { held.reset(); });
 }
 
 }  // namespace
