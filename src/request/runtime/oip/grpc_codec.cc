@@ -51,7 +51,7 @@ Result<std::string> narrowed(const Values& values, const std::string& path, Data
 Result<std::string> typed_contents(const inference::InferTensorContents& c, DataType type, uint64_t count,
                                    const std::string& path) {
   const auto counted = [&](const char* field, const auto& values) -> Result<std::string> {
-    const std::string at = fmt::format("{}.contents.{}", path, field);
+    std::string at = fmt::format("{}.contents.{}", path, field);
     if (static_cast<uint64_t>(values.size()) != count)
       return fail(invalid_argument(fmt::format("{}: {} elements, but the shape has {} ({} goes into {})", at,
                                                values.size(), count, to_string(type), field)));

@@ -21,7 +21,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     CHECK(written);
   }
   const ModelInfo one{.name = "m", .inputs = {{"x", DataType::kInt16, {-1, 3}}}};
-  (void)oip::parse_raw_infer(std::make_shared<std::string>(text), one);
+  if (auto raw = oip::parse_raw_infer(std::make_shared<std::string>(text), one))
+    CHECK(check_data(raw->request.inputs.at(0)));
   if (auto request = oip::parse_model_infer(text)) {
     for (const auto& t : request->inputs) CHECK(check_data(t));
     (void)oip::write_model_infer({"m", "1", request->inputs}, request->id);

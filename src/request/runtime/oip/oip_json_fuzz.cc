@@ -34,7 +34,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     }
   }
   const ModelInfo any{.name = "m", .inputs = {{"x", DataType::kFp32, {-1}}}, .any_tensor = true};
-  if (auto predict = oip::parse_predict(text, any))
-    (void)oip::write_predict({"m", "1", predict->request.inputs}, predict->rows);
+  if (auto predict = oip::parse_predict(text, any)) {
+    for (const auto& t : predict->request.inputs) CHECK(check_data(t));
+    auto written = oip::write_predict({"m", "1", predict->request.inputs}, predict->rows);
+    CHECK(written || !written.error().message.empty());
+  }
   return 0;
 }
