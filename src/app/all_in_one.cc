@@ -45,14 +45,19 @@ class AllInOne final : public House {
     p.node = config_.node;
     p.metrics = &metrics_;
     proxy_ = std::make_unique<proxy::Proxy>(loop_, *registry_, threads_->loops(), p);
-    CO_TRY(auto http, co_await proxy_->start());
+    auto http = co_await proxy_->start();
+    if (!http) {
+      if (http.error().reason == "address_in_use")
+        http.error().message += "; give another: --http 127.0.0.1:0 picks a free port";
+      co_return fail(std::move(http).error());
+    }
 
     keeper_ = std::make_unique<KeeperUnit>(
         KeeperUnit::Deps{loop_, *host_, *registry_, *engine_},
         KeeperUnit::Options{config_.data_dir, config_.control, config_.token, on_shutdown_, &metrics_});
     Addresses at;
     CO_TRY(at.control, co_await keeper_->start());
-    at.http = http.text;
+    at.http = http->text;
     co_return at;
   }
 

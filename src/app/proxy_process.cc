@@ -23,9 +23,14 @@ class ProxyRole final : public Role {
   }
 
   async::Task<Result<void>> start() override {
-    CO_TRY(auto at, co_await proxy_.start());
-    CO_TRY_VOID(write_listen_file(context_.endpoint.folder(), at.text));
-    LOG(info, "proxy listens on {}", at.text);
+    auto at = co_await proxy_.start();
+    if (!at) {
+      if (at.error().reason == "address_in_use")
+        at.error().message += "; give another: --http 127.0.0.1:0 picks a free port";
+      co_return fail(std::move(at).error());
+    }
+    CO_TRY_VOID(write_listen_file(context_.endpoint.folder(), at->text));
+    LOG(info, "proxy listens on {}", at->text);
     co_return Result<void>{};
   }
   async::Task<void> stop(Deadline deadline) override {
