@@ -224,8 +224,11 @@ TEST_F(MasterFlow, AnotherRuntimeReplacesTheProcessesFirstUpThenDown) {
 TEST_F(MasterFlow, AFirstLoadThatFailsIsToldAndTriedAgain) {
   world.load_error = "/nowhere/model.onnx: no such file";
   assign(echo_app(1), 1);
+  ASSERT_TRUE(loop->run_until([&] { return engine->starts() == 1; }));
+  engine->append_log(first_id(), "what it had to say");
   ASSERT_TRUE(loop->run_until([&] { return status["echo"].status == "DEPLOY_FAILED"; }));
   EXPECT_NE(status["echo"].message.find("no such file"), std::string::npos);
+  EXPECT_EQ(status["echo"].deployments[0].replicas[0].last_log_lines, std::vector<std::string>{"what it had to say"});
   world.load_error.clear();
   ASSERT_TRUE(running(1, 30s)) << "the file is there now";
   EXPECT_EQ(count("start "), 1u) << "loading again needs no new process";

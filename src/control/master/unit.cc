@@ -66,7 +66,9 @@ ReplicaStatus describe(Unit& unit, WallTime wall) {
     s.restarts = unit.actor->incarnation > 0 ? static_cast<int>(unit.actor->incarnation - 1) : 0;
     s.address = unit.actor->address;
     s.last_error = unit.actor->last_exit;
-    if (s.state == ReplicaState::kFailed) s.last_log_lines = unit.actor->last_log_lines;
+    if (s.state == ReplicaState::kFailed)
+      s.last_log_lines =
+          unit.actor->state == engine::ActorState::kRunning ? unit.load_log_lines : unit.actor->last_log_lines;
   }
   if (!unit.reconfigure_error.empty()) s.last_error = unit.reconfigure_error;
   if (unit.report && unit.actor && unit.report_incarnation == unit.actor->incarnation) {

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "control/master/replica_client.h"
 #include "domain/table.h"
@@ -37,6 +38,7 @@ struct Unit {
   uint64_t reconfigure_failed_revision = 0;
   TimePoint retry_load_at{};  // a failed first load is tried again then
   Duration load_backoff = 1s;
+  std::vector<std::string> load_log_lines;  // what the process had written when its load failed
 
   Duration reserve_time{}, spawn_time{};
   WallTime since{};

@@ -14,7 +14,19 @@ constexpr Duration kStopGrace = 5s;        // between SIGTERM and SIGKILL, after
 constexpr Duration kPublishPatience = 2s;  // GOAWAY makes a drain safe even when discovery cannot be told
 constexpr Duration kMaxBackoff = 60s;
 
+constexpr size_t kShownLines = 10;  // of a failed replica's log
+
 bool stale(const Error& e) { return e.reason == "stale_epoch"; }
+
+std::vector<std::string> lines_of(std::string_view text) {
+  std::vector<std::string> out;
+  while (!text.empty()) {
+    const auto end = text.find('\n');
+    if (end != 0) out.emplace_back(text.substr(0, end));
+    text = end == std::string_view::npos ? std::string_view() : text.substr(end + 1);
+  }
+  return out;
+}
 
 }  // namespace
 
@@ -70,6 +82,8 @@ async::Task<void> AppMaster::watch_unit(UnitPtr unit) {
       if (!same && report->state == "FAILED") {
         unit->retry_load_at = deps_.loop.now() + unit->load_backoff;
         unit->load_backoff = std::min<Duration>(unit->load_backoff * 2, kMaxBackoff);
+        if (auto text = co_await deps_.engine.logs(unit->id, kShownLines)) unit->load_log_lines = lines_of(*text);
+        if (scope_.stopping() || ended_ || unit->gone) co_return;
       }
       if (report->state == "READY") unit->load_backoff = 1s;
       unit->report = *report;
