@@ -23,7 +23,8 @@ class KeeperRole final : public Role {
         discovery_(context.loop, {payload.discovery}),
         host_(context.loop, {payload.master_host}),
         unit_({context.loop, host_, discovery_, engine_},
-              {payload.data_dir, payload.listen, std::move(token), [this] { ask_launcher(); }, &metrics_}) {}
+              {payload.data_dir, listen_again(context.endpoint.folder(), payload.listen), std::move(token),
+               [this] { ask_launcher(); }, &metrics_}) {}
 
   async::Task<Result<void>> start() override {
     CO_TRY(auto at, co_await unit_.start());

@@ -1,6 +1,13 @@
 // Written whole and renamed, so that a reader never sees half an address.
 #include "app/listen_file.h"
 
+#include <arpa/inet.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "app/config.h"
 #include "engine/agent/file.h"
 
 namespace colony::app {
@@ -10,5 +17,21 @@ Result<void> write_listen_file(const std::string& folder, const std::string& add
 }
 
 Result<std::string> read_listen_file(const std::string& folder) { return engine::read_file(folder + "/listen", 4096); }
+
+std::string listen_again(const std::string& folder, const std::string& wanted) {
+  const auto before = read_listen_file(folder);
+  if (!wanted.ends_with(":0") || !before || !is_loopback(*before)) return wanted;
+  const auto colon = before->rfind(':');
+  sockaddr_in at{};
+  at.sin_family = AF_INET;
+  at.sin_port = htons(static_cast<uint16_t>(std::atoi(before->c_str() + colon + 1)));
+  if (inet_pton(AF_INET, before->substr(0, colon).c_str(), &at.sin_addr) != 1) return wanted;
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const int one = 1;
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+  const bool free = bind(fd, reinterpret_cast<const sockaddr*>(&at), sizeof at) == 0;
+  close(fd);
+  return free ? *before : wanted;
+}
 
 }  // namespace colony::app

@@ -10,4 +10,8 @@ namespace colony::app {
 Result<void> write_listen_file(const std::string& folder, const std::string& address);
 Result<std::string> read_listen_file(const std::string& folder);  // kNotFound while there is none
 
+// What the next incarnation listens on: `wanted`, but where that leaves the port open (":0") the address of the incarnation
+// before, if it is free: whoever knew it finds the new process there.
+std::string listen_again(const std::string& folder, const std::string& wanted);
+
 }  // namespace colony::app

@@ -45,7 +45,7 @@ class ProxyRole final : public Role {
                                      observe::Metrics& metrics) {
     proxy::ProxyOptions o;
     o.id = context.endpoint.spec().id;
-    o.listen = {payload.listen};
+    o.listen = {listen_again(context.endpoint.folder(), payload.listen)};
     o.node = context.endpoint.node();
     o.metrics = &metrics;
     return o;
