@@ -290,6 +290,17 @@ TEST_F(MasterFlow, ADeafReplicaIsReplaced) {
   ASSERT_TRUE(loop->run_until([&] { return ready() == 1 && first_id() != id; }, 120s));
 }
 
+TEST_F(MasterFlow, AReplicaThatNeedsANewProcessIsReplaced) {
+  world.load_error = "the model hangs";
+  world.hangs = true;
+  assign(echo_app(1), 1);
+  ASSERT_TRUE(loop->run_until([&] { return count("exit ") == 1; }, 120s));
+  world.load_error.clear();
+  world.hangs = false;
+  ASSERT_TRUE(running(1, 120s));
+  EXPECT_GE(count("start "), 2u);
+}
+
 TEST_F(MasterFlow, GoesOnWhenTheEngineIsAwayForAWhile) {
   assign(echo_app(2), 1);
   ASSERT_TRUE(running(1));

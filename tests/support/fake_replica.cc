@@ -55,6 +55,7 @@ async::Task<Result<std::string>> reconfigure(StatePtr s, std::string bytes) {
   if (!request.ParseFromString(bytes)) co_return fail(invalid_argument("ReconfigureRequest"));
   co_await s->loop.sleep(s->world.load_time);
   if (s->dead) co_return fail(unavailable("gone"));
+  if (s->world.hangs) co_return fail(failed_precondition("the model hangs", "needs_new_process"));
   if (!s->world.refuse_reconfigure.empty()) co_return fail(invalid_argument(s->world.refuse_reconfigure));
   s->world.events.push_back(fmt::format("reconfigure {} r{}", s->id, request.revision()));
   s->revision = request.revision();

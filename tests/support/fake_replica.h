@@ -16,6 +16,7 @@ struct FakeReplicaWorld {
   Duration load_time = 50ms;
   std::string load_error;           // not empty: loads fail with it
   std::string refuse_reconfigure;   // not empty: reconfigure fails with it
+  bool hangs = false;               // who is reconfigured asks for a new process
   bool deaf = false;                // status calls are never answered
   std::vector<std::string> events;  // "start ID r1", "reconfigure ID r2", "drain ID", "exit ID"
 

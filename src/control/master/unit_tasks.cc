@@ -121,6 +121,11 @@ async::Task<void> AppMaster::reconfigure_unit(UnitPtr unit, DeploymentSpec spec)
     }
   } else if (done.error().code == Code::kUnavailable || done.error().code == Code::kDeadlineExceeded) {
     co_await scope_.sleep(kRetry * 4);  // it died or restarts: its new incarnation is asked again
+  } else if (done.error().reason == "needs_new_process") {
+    LOG(warn, "replica {}: {}: it is replaced", unit->id, done.error().message);
+    auto stopped = co_await deps_.engine.stop(fence(), unit->id, kStopGrace);
+    if (!stopped && stale(stopped.error())) co_return fenced();
+    if (stopped && !unit->gone) co_return forget(unit);
   } else {
     LOG(warn, "replica {}: revision {} was not taken: {}", unit->id, revision, done.error().message);
     unit->reconfigure_error = done.error().message;

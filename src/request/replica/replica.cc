@@ -186,6 +186,8 @@ async::Task<Result<double>> Replica::reconfigure(Reconfiguration change) {
   if (change.app != core.app || change.spec.name != core.spec.name ||
       process_hash(change.spec) != process_hash(core.spec))
     co_return fail(failed_precondition("what changed needs a new process", "needs_new_process"));
+  if (core.stuck())
+    co_return fail(failed_precondition("the model hangs: only a new process helps", "needs_new_process"));
   if (parts_->loading) co_return fail(unavailable("a load is going on already; ask again when it has ended", "busy"));
   parts_->loading = true;
   auto result = co_await load_and_swap(std::move(change));

@@ -128,6 +128,9 @@ TEST(Replica, AHungModelMakesItUnhealthy) {
   EXPECT_EQ(live->status, 503);
   EXPECT_EQ(w.replica->report().state, ReplicaState::kFailed);
   EXPECT_THAT(w.replica->report().error, HasSubstr("the model hangs"));
+  auto change = w.run(w.replica->reconfigure({"app", spec, {"m"}, 2, 5}));
+  ASSERT_TRUE(w.settle([&] { return change->done; }));
+  EXPECT_EQ(change->value->error().reason, "needs_new_process");
   EXPECT_TRUE(w.pool.run_one());
   w.loop->run_ready();
   EXPECT_EQ(w.replica->report().state, ReplicaState::kReady);
