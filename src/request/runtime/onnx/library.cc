@@ -47,12 +47,12 @@ void add_folder(std::vector<Place>& out, const std::string& what, const fs::path
   if (names.empty()) out.push_back({what, (clean / kSoname).string()});
 }
 
-// lib/python3.X/site-packages of the environment whose bin/ holds the binary.
-void add_environment(std::vector<Place>& out, const fs::path& lib) {
+// lib/python3.X/site-packages of a Python environment.
+void add_environment(std::vector<Place>& out, const std::string& what, const fs::path& lib) {
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(lib, ignored))
     if (entry.path().filename().string().starts_with("python3"))
-      add_folder(out, "the binary's Python environment", entry.path() / "site-packages/onnxruntime/capi");
+      add_folder(out, what, entry.path() / "site-packages/onnxruntime/capi");
 }
 
 void log_line(void*, OrtLoggingLevel severity, const char*, const char* id, const char*, const char* message) {
@@ -140,8 +140,10 @@ std::vector<Place> places(const std::string& configured) {
     add_folder(out, "beside the binary", here / "../lib");
     add_folder(out, "beside the binary", here);
     add_folder(out, "the package that the binary was installed with", here / "../../onnxruntime/capi");
-    add_environment(out, here / "../lib");
+    add_environment(out, "the binary's Python environment", here / "../lib");
   }
+  if (const std::string active = environment("VIRTUAL_ENV"); !active.empty())
+    add_environment(out, "VIRTUAL_ENV", fs::path(active) / "lib");
   std::string cache = environment("XDG_CACHE_HOME");
   if (const std::string home = environment("HOME"); cache.empty() && !home.empty()) cache = home + "/.cache";
   if (!cache.empty())
