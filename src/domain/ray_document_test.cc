@@ -78,6 +78,7 @@ TEST(RayDocument, WhatHasNoCounterpartYetIsRefusedByName) {
       {"applications: []\ntarget_capacity: 50", "target_capacity: '50' is not supported yet"},
       {"applications: []\nnonsense: 50", "unknown key"},
       {"{}", "applications: is missing"},
+      {"applications: [{import_path: 'colony.builtin:echo', name: null}]", "applications[0].name: expected a string"},
       {"applications: [{import_path: 'colony.builtin:echo'}, {import_path: 'colony.builtin:echo'}]",
        "'default' is the name of applications[0] already"},
   };

@@ -20,6 +20,8 @@ using doc::Node;
 
 inline constexpr int64_t kMaxReplicas = 10'000;  // LIMIT: per deployment
 
+inline constexpr int64_t kMaxText = 1024;  // LIMIT: characters of any text but user_config's
+
 enum class Dialect : uint8_t { kColony, kRay };
 
 // Collects problems while a tree is read; knows the path of the key that is being read.
@@ -28,6 +30,7 @@ class Reading {
   Reading(const SpecSource& source, Dialect dialect) : source_(source), dialect_(dialect) {}
 
   void problem(Mark mark, std::string value, std::string message);
+  void conflict(Mark mark, std::string value, std::string message);
   void problem(const Node& n, std::string message) { problem(n.mark, doc::shown(n), std::move(message)); }
   // "expected a string, got a list"
   void wrong_kind(const Node& n, std::string_view expected);
@@ -95,8 +98,9 @@ bool read_bool(Reading& r, const Node& n, bool& out);
 bool read_int(Reading& r, const Node& n, int64_t low, int64_t high, int64_t& out);
 bool read_real(Reading& r, const Node& n, double low, double high, double& out);
 
-// Names of applications and deployments; "" or what is wrong.
-std::string name_problem(std::string_view name);
+// "" or what is wrong. A replica is named APP.DEPLOYMENT.x1y2z3 in at most 120 bytes: hence the two bounds.
+std::string name_problem(std::string_view name);             // of applications; at most 63 characters
+std::string deployment_name_problem(std::string_view name);  // at most 48
 std::string model_name_problem(std::string_view name);
 std::string route_prefix_problem(std::string_view prefix);
 
@@ -121,7 +125,8 @@ bool read_object(Reading& r, const Node& n, const Keys<T>& table, T& out) {
     Reading::Step step(r, m.key);
     if (row != nullptr) {
       // In Ray's documents null stands for "the default"; in ours it is a mistake, except for the routes.
-      if (r.dialect() == Dialect::kRay && m.value.kind == Kind::kNull && m.key != "route_prefix") continue;
+      if (r.dialect() == Dialect::kRay && m.value.kind == Kind::kNull && m.key != "route_prefix" && !row->required)
+        continue;
       row->read(r, m.value, out);
       continue;
     }

@@ -19,9 +19,20 @@ std::string import_path_check(std::string_view s) {
 
 // ---- deployments ----
 
+Node deployment_name_schema() {
+  Node s = typed("string");
+  s.add("pattern", doc::string("^[a-z0-9][-a-z0-9_.]{0,47}$"));
+  return s;
+}
+Node transform_schema() {
+  Node s = typed("string");
+  s.add("pattern", doc::string("^([a-z0-9][-a-z0-9_.]{0,62})?$"));
+  return s;
+}
+
 constexpr Key<DeploymentSpec> kDeploymentKeys[] = {
-    required(text_key<&DeploymentSpec::name, name_problem>("name", "Name of the deployment within its application.",
-                                                           name_schema)),
+    required(text_key<&DeploymentSpec::name, deployment_name_problem>(
+        "name", "Name of the deployment within its application.", deployment_name_schema)),
     computed(text_key<&DeploymentSpec::runtime, runtime_check>(
         "runtime", "What runs the work; onnx when a model is given.", [] { return one_of({"echo", "onnx"}); })),
     {"model", "The model: a path, or a mapping. It answers as APP (the ingress) or APP.DEPLOYMENT.",
@@ -50,7 +61,7 @@ constexpr Key<DeploymentSpec> kDeploymentKeys[] = {
        return s;
      }},
     text_key<&DeploymentSpec::transform, transform_check>(
-        "transform", "Registered pair of functions between raw bodies and tensors.", any_text),
+        "transform", "Registered pair of functions between raw bodies and tensors.", transform_schema),
     {"num_replicas", "How many replicas run.",
      [](Reading& r, const Node& n, DeploymentSpec& out) {
        if (n.kind == Kind::kString && n.text == "auto")
@@ -105,24 +116,11 @@ constexpr Key<DeploymentSpec> kDeploymentKeys[] = {
        return s;
      }},
     {"ray_actor_options", "What one replica takes from its node.",
-     [](Reading& r, const Node& n, DeploymentSpec& out) {
-       if (n.kind == Kind::kNull) return;
-       read_object(r, n, resource_keys(), out.ray_actor_options);
-     },
+     [](Reading& r, const Node& n, DeploymentSpec& out) { read_object(r, n, resource_keys(), out.ray_actor_options); },
      [](const DeploymentSpec& in) { return write_object(resource_keys(), in.ray_actor_options); },
      [] { return object_schema(resource_keys()); }},
-    {"max_replicas_per_node", "Most replicas of this deployment on one node; 0: no bound.",
-     [](Reading& r, const Node& n, DeploymentSpec& out) {
-       if (n.kind == Kind::kNull) return;
-       if (int64_t v = 0; read_int(r, n, 0, 10000, v)) out.max_replicas_per_node = static_cast<int>(v);
-     },
-     [](const DeploymentSpec& in) { return doc::integer(in.max_replicas_per_node); },
-     [] {
-       Node s = doc::map();
-       s.add("type", doc::list({doc::string("integer"), doc::string("null")}));
-       s.add("minimum", doc::integer(0)).add("maximum", doc::integer(10000));
-       return s;
-     }},
+    int_key<&DeploymentSpec::max_replicas_per_node, 0, 10000>(
+        "max_replicas_per_node", "Most replicas of this deployment on one node; 0: no bound."),
 };
 constexpr std::string_view kServerLogs = "leave it out: logs are set where the server is started";
 constexpr std::string_view kRayLogging =
@@ -174,7 +172,10 @@ constexpr Key<AppSpec> kAppKeys[] = {
          [] {
            Node s = doc::map();
            s.add("type", doc::list({doc::string("string"), doc::string("null")}));
-           s.add("pattern", doc::string("^/([^/?#%{} ]+(/[^/?#%{} ]+)*)?$")).add("maxLength", doc::integer(255));
+           // Exactly route_prefix_problem(): no "/-" at the front, no "." or ".." as a segment.
+           s.add("pattern", doc::string("^(?!/-(/|$))(?!.*/\\.{1,2}(/|$))/([A-Za-z0-9_.~!$&'()*+,;=:@-]+"
+                                        "(/[A-Za-z0-9_.~!$&'()*+,;=:@-]+)*)?$"));
+           s.add("maxLength", doc::integer(255));
            return s;
          }}),
     {"import_path", "The built-in app colony.builtin:echo, or nothing.",

@@ -26,7 +26,20 @@ constexpr Key<ModelSpec> kModelKeys[] = {
                                                             model_name_schema)),
     required(text_key<&ModelSpec::path, not_empty>(
         "path", "Model file; a relative path counts from the spec file's folder.", some_text)),
-    text_key<&ModelSpec::version, model_name_problem>("version", "Version that clients see.", model_name_schema),
+    {"version", "Version that clients see.",
+     [](Reading& r, const Node& n, ModelSpec& out) {
+       std::string text = fmt::format("{}", n.integer);  // `version: 3` is what people write
+       if (n.kind == Kind::kInt && n.integer < 0) return r.problem(n, "must not be negative");
+       if (n.kind != Kind::kInt && !read_text(r, n, text)) return;
+       if (std::string wrong = model_name_problem(text); !wrong.empty()) return r.problem(n, std::move(wrong));
+       out.version = std::move(text);
+     },
+     [](const ModelSpec& in) { return doc::string(in.version); },
+     [] {
+       Node number = typed("integer");
+       number.add("minimum", doc::integer(0)).add("maximum", doc::integer(INT64_MAX));
+       return std::move(doc::map().add("anyOf", doc::list({model_name_schema(), std::move(number)})));
+     }},
     int_key<&ModelSpec::intra_op, 1, 1024>("intra_op", "Threads of one inference."),
     {"providers", "Execution providers by name, tried in this order.",
      [](Reading& r, const Node& n, ModelSpec& out) {
@@ -72,9 +85,10 @@ constexpr Key<Resources> kResourceKeys[] = {
      },
      [](const Resources& in) { return doc::real(in.num_gpus); },
      [] {
-       Node s = typed("number");
-       s.add("minimum", doc::integer(0)).add("maximum", doc::integer(1024));
-       return s;
+       Node part = typed("number"), whole = typed("integer");
+       part.add("minimum", doc::integer(0)).add("maximum", doc::integer(1));
+       whole.add("minimum", doc::integer(0)).add("maximum", doc::integer(1024));
+       return std::move(doc::map().add("anyOf", doc::list({std::move(part), std::move(whole)})));
      }},
     int_key<&Resources::memory, 0, int64_t{1} << 50>("memory", "Bytes that one replica may use; 0: no limit."),
     {"resources", "Further resources by name, as the nodes declare them.",

@@ -8,7 +8,7 @@
 namespace colony::spec {
 namespace {
 
-constexpr size_t kMaxName = 63;
+constexpr size_t kMaxName = 63, kMaxDeploymentName = 48;
 constexpr size_t kMaxModelName = 128;
 constexpr size_t kMaxPrefix = 255;
 
@@ -25,6 +25,12 @@ std::string name_problem(std::string_view name) {
       }))
     return "must begin with a-z or 0-9 and hold only a-z, 0-9, '-', '_' and '.'";
   return {};
+}
+
+std::string deployment_name_problem(std::string_view name) {
+  if (name.size() > kMaxDeploymentName)
+    return fmt::format("has {} characters; at most {} are allowed", name.size(), kMaxDeploymentName);
+  return name_problem(name);
 }
 
 std::string model_name_problem(std::string_view name) {

@@ -23,15 +23,17 @@ std::string Problem::text() const {
 
 Error to_error(const Problems& problems) {
   std::string message;
-  for (const Problem& p : problems) message += (message.empty() ? "" : "\n") + p.text();
+  bool conflicts_only = !problems.empty();
+  for (const Problem& p : problems) {
+    message += (message.empty() ? "" : "\n") + p.text();
+    conflicts_only = conflicts_only && p.conflict;
+  }
+  if (conflicts_only) return already_exists(std::move(message), "given_twice");
   return invalid_argument(std::move(message), "invalid_spec");
 }
 
 namespace spec {
 namespace {
-
-// "APP.DEPLOYMENT.x1y2z3" names a replica and its socket, which the system bounds at 107 bytes with its folder.
-constexpr size_t kMaxJointName = 100;
 
 Mark mark_of(const Node& n, std::string_view key) {
   const Node* v = n.find(key);
@@ -45,8 +47,8 @@ void check_models(Reading& r, const Node& n, DeploymentSpec& d) {
   for (size_t i = 0; i < d.models.size(); ++i)
     if (auto [first, fresh] = seen.emplace(d.models[i].name, i); !fresh && !d.models[i].name.empty()) {
       Reading::Step step(r, "models"), at(r, i);
-      r.problem(n.find("models")->items[i].mark, d.models[i].name,
-                fmt::format("is the name of models[{}] already", first->second));
+      r.conflict(n.find("models")->items[i].mark, d.models[i].name,
+                 fmt::format("is the name of models[{}] already", first->second));
     }
   const bool has_model = d.model || !d.models.empty();
   const Node* model = n.find("model");
@@ -73,12 +75,7 @@ void check_deployments(Reading& r, const Node& n, AppSpec& app) {
     Reading::Step deployments(r, "deployments"), at(r, i);
     if (d.name.empty()) continue;
     if (auto [first, fresh] = names.emplace(d.name, i); !fresh)
-      r.problem(mark(i), d.name, fmt::format("is the name of deployments[{}] already", first->second));
-    if (app.name.size() + d.name.size() > kMaxJointName)
-      r.problem(
-          mark(i), d.name,
-          fmt::format("the names of application and deployment have {} characters together; at most {} are allowed",
-                      app.name.size() + d.name.size(), kMaxJointName));
+      r.conflict(mark(i), d.name, fmt::format("is the name of deployments[{}] already", first->second));
     if (!app.import_path.empty() && d.name != "echo")
       r.problem(mark(i), d.name, "import_path colony.builtin:echo has one deployment, named echo");
   }
@@ -136,7 +133,7 @@ std::vector<AppSpec> read_apps(Reading& r, const Node& list) {
                     std::string_view kind) {
     auto [first, fresh] = seen.emplace(what, apps.size() - 1);
     if (!fresh && first->second != apps.size() - 1)
-      r.problem(n.mark, what, fmt::format("is the {} of applications[{}] already", kind, first->second));
+      r.conflict(n.mark, what, fmt::format("is the {} of applications[{}] already", kind, first->second));
   };
   for (size_t i = 0; i < list.items.size(); ++i) {
     const Node& n = list.items[i];

@@ -26,13 +26,14 @@ struct Problem {
   std::string key_path;      // "applications[0].deployments[0].num_replica"
   std::string value;         // as written, shortened; empty when it says nothing
   std::string message;       // "unknown key; did you mean num_replicas?"
+  bool conflict = false;     // each value is fine, but two of them may not be the same
   std::string text() const;  // "app.yaml:12:5: applications[0]...: unknown key; did you mean num_replicas?"
 };
 using Problems = std::vector<Problem>;
 template <class T>
 using Checked = std::expected<T, Problems>;
 
-// kInvalidArgument, reason "invalid_spec"; the message is one line per problem.
+// kInvalidArgument, reason "invalid_spec" (kAlreadyExists when all are conflicts); the message is one line per problem.
 Error to_error(const Problems& problems);
 
 enum class SpecFormat : uint8_t { kYaml, kJson };

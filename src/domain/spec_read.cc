@@ -16,7 +16,13 @@ void Reading::problem(Mark mark, std::string value, std::string message) {
     return;
   }
   problems_.push_back(
-      Problem{std::string(source_.file), mark.line, mark.column, path_, std::move(value), std::move(message)});
+      Problem{std::string(source_.file), mark.line, mark.column, path_, std::move(value), std::move(message), false});
+}
+
+void Reading::conflict(Mark mark, std::string value, std::string message) {
+  const size_t before = problems_.size();
+  problem(mark, std::move(value), std::move(message));
+  if (problems_.size() > before) problems_.back().conflict = true;
 }
 
 void Reading::wrong_kind(const Node& n, std::string_view expected) {
@@ -35,7 +41,7 @@ Reading::Step::Step(Reading& r, size_t index) : r_(r), length_(r.path_.size()) {
 Problems Reading::take() {
   if (left_out_ > 0)
     problems_.push_back(
-        Problem{std::string(source_.file), 0, 0, {}, {}, fmt::format("and {} more problems", left_out_)});
+        Problem{std::string(source_.file), 0, 0, {}, {}, fmt::format("and {} more problems", left_out_), false});
   std::sort(problems_.begin(), problems_.end(), [](const Problem& a, const Problem& b) {
     auto place = [](const Problem& p) { return std::tuple(p.line > 0 ? p.line : INT_MAX, p.column, p.key_path); };
     return place(a) < place(b);
@@ -43,24 +49,38 @@ Problems Reading::take() {
   return std::move(problems_);
 }
 
-// A number where a text is meant (`version: 1`) is taken as it was written.
+namespace {
+
+// Numbers for YAML 1.2 and texts for YAML 1.1, which most emitters follow and so leave unquoted: 1e3, 0o17.
+bool may_be_text(const Node& n) {
+  return !n.text.empty() && ((n.kind == Kind::kReal && n.text.find('.') == std::string::npos) ||
+                             (n.kind == Kind::kInt && n.text.starts_with("0o")));
+}
+
+int64_t characters(std::string_view utf8) {
+  return std::count_if(utf8.begin(), utf8.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; });
+}
+
+}  // namespace
+
 bool read_text(Reading& r, const Node& n, std::string& out) {
-  constexpr size_t kMaxText = 4096;
-  if (n.kind == Kind::kString || n.kind == Kind::kInt || (n.kind == Kind::kReal && !n.text.empty())) {
-    std::string text = n.kind == Kind::kInt && n.text.empty() ? fmt::format("{}", n.integer) : n.text;
-    if (text.size() > kMaxText) {
-      r.problem(n, fmt::format("has {} bytes; at most {} are allowed", text.size(), kMaxText));
-      return false;
-    }
-    if (text.find('\0') != std::string::npos) {
-      r.problem(n, "holds a NUL byte");
-      return false;
-    }
-    out = std::move(text);
-    return true;
+  if (n.kind != Kind::kString && !(r.source().format == SpecFormat::kYaml && may_be_text(n))) {
+    if (n.kind == Kind::kInt || n.kind == Kind::kReal || n.kind == Kind::kBool)
+      r.problem(n, fmt::format("expected a string, got {}; put it in quotes", doc::kind_name(n.kind)));
+    else
+      r.wrong_kind(n, "a string");
+    return false;
   }
-  r.wrong_kind(n, "a string");
-  return false;
+  if (const int64_t length = characters(n.text); length > kMaxText) {
+    r.problem(n, fmt::format("has {} characters; at most {} are allowed", length, kMaxText));
+    return false;
+  }
+  if (n.text.find('\0') != std::string::npos) {
+    r.problem(n, "holds a NUL byte");
+    return false;
+  }
+  out = n.text;
+  return true;
 }
 
 bool read_bool(Reading& r, const Node& n, bool& out) {

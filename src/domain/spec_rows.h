@@ -80,8 +80,12 @@ inline Node model_name_schema() {
   s.add("pattern", doc::string("^[A-Za-z0-9][-A-Za-z0-9_.]{0,127}$"));
   return s;
 }
-inline Node any_text() { return typed("string"); }
-inline Node some_text() { return std::move(typed("string").add("minLength", doc::integer(1))); }
+inline Node any_text() {
+  Node s = typed("string");
+  s.add("maxLength", doc::integer(kMaxText)).add("pattern", doc::string("^[^\\x00]*$"));
+  return s;
+}
+inline Node some_text() { return std::move(any_text().add("minLength", doc::integer(1))); }
 inline Node one_of(std::initializer_list<std::string_view> words) {
   Node values = doc::list();
   for (std::string_view w : words) values.items.push_back(doc::string(std::string(w)));

@@ -65,7 +65,8 @@ http::Reply error_as_reply(const Error& error) {
 }
 
 http::Reply problems_reply(const Problems& problems) {
-  Json body = error_body(to_error(problems));
+  const Error error = to_error(problems);
+  Json body = error_body(error);
   Json list = Json::array();
   for (const Problem& p : problems) {
     Json one{{"message", p.message}, {"key_path", p.key_path}, {"value", p.value}};
@@ -74,7 +75,7 @@ http::Reply problems_reply(const Problems& problems) {
     list.push_back(std::move(one));
   }
   body["problems"] = std::move(list);
-  return json_reply(400, dump(body));
+  return json_reply(http_status(error.code), dump(body));
 }
 
 std::string json_string(std::string_view text) { return dump(Json(std::string(text))); }

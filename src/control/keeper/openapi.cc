@@ -385,6 +385,14 @@ Json spec_schemas() {
   const Json document = Json::parse(app_schema_json());
   const Json app = document["properties"]["applications"]["items"];
   Json deployment = app["properties"]["deployments"]["items"];
+  // The server's files: their paths are absolute here, while a spec file's may be relative to it.
+  auto absolute = [](Json& model) {
+    model["properties"]["path"]["pattern"] = "^/[^\\x00]*$";
+    model["properties"]["library"]["pattern"] = "^(/[^\\x00]*)?$";
+  };
+  deployment["properties"]["model"]["anyOf"][0]["pattern"] = "^/[^\\x00]*$";
+  absolute(deployment["properties"]["model"]["anyOf"][1]);
+  absolute(deployment["properties"]["models"]["items"]);
   Json onnx = deployment, echo = deployment;
   onnx["properties"]["runtime"]["enum"] = {"onnx"};
   onnx["properties"].erase("models");
