@@ -132,7 +132,7 @@ std::string_view kind_name(Kind kind) {
 
 std::string shown(const Node& node) {
   constexpr size_t kShown = 40;
-  if (node.kind == Kind::kList || node.kind == Kind::kMap) return {};
+  if (node.kind == Kind::kList || node.kind == Kind::kMap || node.kind == Kind::kNull) return {};
   std::string s = node.kind == Kind::kString || !node.text.empty() ? node.text : json_text(node);
   bool cut = false;
   if (s.size() > kShown) {

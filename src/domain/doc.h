@@ -57,7 +57,7 @@ Node map();
 // What an unquoted YAML scalar means (core schema of YAML 1.2): null, true/false, integers, floats, else a string.
 Node plain_scalar(const std::string& text, Mark mark);
 std::string_view kind_name(Kind kind);  // "a string", "a list", ...
-std::string shown(const Node& node);    // for messages: at most ~40 bytes, "" for a list or map
+std::string shown(const Node& node);    // for messages: at most ~40 bytes, "" for null, a list or a map
 
 Checked<Node> parse(const SpecSource& source);
 Checked<Node> parse_yaml(const SpecSource& source);

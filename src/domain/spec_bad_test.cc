@@ -81,6 +81,8 @@ const std::vector<Row> kRows = {
     in_onnx("model: {version: 2}", "model.path: is missing; a model needs it"),
     in_onnx("model: {path: /m, name: x}", "`model` answers under the application's name"),
     in_onnx("model: {path: /m, version: ''}", "must not be empty"),
+    in_onnx("model: {path: /m, version: 1.5}", "must be an integer"),
+    in_onnx("model: {path: /m, version: -1}", "must be from 0"),
     in_onnx("model: {path: /m, intra_op: 0}", "must be from 1 to 1024"),
     in_onnx("model: {path: /m, graph_level: most}", "must be one of disabled, basic, extended, all"),
     in_onnx("model: {path: /m, providers: []}", "must name at least one provider"),

@@ -59,6 +59,7 @@ class Reading {
   std::string path_;
   Problems problems_;
   size_t left_out_ = 0;
+  bool left_out_other_ = false;  // not all of these were conflicts
 };
 
 template <class T>

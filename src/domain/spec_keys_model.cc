@@ -16,6 +16,8 @@ std::string graph_level_check(std::string_view s) {
 
 // ---- models ----
 
+constexpr int64_t kMaxVersion = 999'999'999;  // of a version given as a number
+
 void read_provider(Reading& r, const Node& n, std::string& out) {
   if (!read_text(r, n, out)) return;
   if (std::string wrong = name_problem(out); !wrong.empty()) r.problem(n, wrong);
@@ -28,16 +30,21 @@ constexpr Key<ModelSpec> kModelKeys[] = {
         "path", "Model file; a relative path counts from the spec file's folder.", some_text)),
     {"version", "Version that clients see.",
      [](Reading& r, const Node& n, ModelSpec& out) {
-       std::string text = fmt::format("{}", n.integer);  // `version: 3` is what people write
-       if (n.kind == Kind::kInt && n.integer < 0) return r.problem(n, "must not be negative");
-       if (n.kind != Kind::kInt && !read_text(r, n, text)) return;
+       std::string text;
+       if (n.kind == Kind::kInt || n.kind == Kind::kReal) {  // `version: 3` is what people write
+         int64_t number = 0;
+         if (!read_int(r, n, 0, kMaxVersion, number)) return;
+         text = !n.text.empty() && model_name_problem(n.text).empty() ? n.text : fmt::format("{}", number);
+       } else if (!read_text(r, n, text)) {
+         return;
+       }
        if (std::string wrong = model_name_problem(text); !wrong.empty()) return r.problem(n, std::move(wrong));
        out.version = std::move(text);
      },
      [](const ModelSpec& in) { return doc::string(in.version); },
      [] {
        Node number = typed("integer");
-       number.add("minimum", doc::integer(0)).add("maximum", doc::integer(INT64_MAX));
+       number.add("minimum", doc::integer(0)).add("maximum", doc::integer(kMaxVersion));
        return std::move(doc::map().add("anyOf", doc::list({model_name_schema(), std::move(number)})));
      }},
     int_key<&ModelSpec::intra_op, 1, 1024>("intra_op", "Threads of one inference."),

@@ -13,6 +13,7 @@ namespace colony::spec {
 void Reading::problem(Mark mark, std::string value, std::string message) {
   if (problems_.size() >= doc::kMaxProblems) {
     ++left_out_;
+    left_out_other_ = true;
     return;
   }
   problems_.push_back(
@@ -20,9 +21,12 @@ void Reading::problem(Mark mark, std::string value, std::string message) {
 }
 
 void Reading::conflict(Mark mark, std::string value, std::string message) {
-  const size_t before = problems_.size();
+  if (problems_.size() >= doc::kMaxProblems) {
+    ++left_out_;
+    return;
+  }
   problem(mark, std::move(value), std::move(message));
-  if (problems_.size() > before) problems_.back().conflict = true;
+  problems_.back().conflict = true;
 }
 
 void Reading::wrong_kind(const Node& n, std::string_view expected) {
@@ -40,8 +44,8 @@ Reading::Step::Step(Reading& r, size_t index) : r_(r), length_(r.path_.size()) {
 
 Problems Reading::take() {
   if (left_out_ > 0)
-    problems_.push_back(
-        Problem{std::string(source_.file), 0, 0, {}, {}, fmt::format("and {} more problems", left_out_), false});
+    problems_.push_back(Problem{
+        std::string(source_.file), 0, 0, {}, {}, fmt::format("and {} more problems", left_out_), !left_out_other_});
   std::sort(problems_.begin(), problems_.end(), [](const Problem& a, const Problem& b) {
     auto place = [](const Problem& p) { return std::tuple(p.line > 0 ? p.line : INT_MAX, p.column, p.key_path); };
     return place(a) < place(b);
@@ -51,10 +55,11 @@ Problems Reading::take() {
 
 namespace {
 
-// Numbers for YAML 1.2 and texts for YAML 1.1, which most emitters follow and so leave unquoted: 1e3, 0o17.
+// Numbers for YAML 1.2 and texts for YAML 1.1, which most emitters follow and so leave unquoted: 1e3, 0o17, 09.
 bool may_be_text(const Node& n) {
-  return !n.text.empty() && ((n.kind == Kind::kReal && n.text.find('.') == std::string::npos) ||
-                             (n.kind == Kind::kInt && n.text.starts_with("0o")));
+  const std::string& s = n.text;
+  if (n.kind == Kind::kReal) return s.find_first_of("eE") != std::string::npos && s.find('.') == std::string::npos;
+  return n.kind == Kind::kInt && s.size() > 1 && s[0] == '0' && s[1] != 'x';
 }
 
 int64_t characters(std::string_view utf8) {
