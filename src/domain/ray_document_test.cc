@@ -85,5 +85,11 @@ TEST(RayDocument, WhatHasNoCounterpartYetIsRefusedByName) {
   for (auto [yaml, message] : rows) EXPECT_NE(complaint(yaml).find(message), std::string::npos) << complaint(yaml);
 }
 
+TEST(RayDocument, AnUnknownImportPathBringsNoComplaintAboutWhatItWouldHaveBound) {
+  auto apps = ray("applications: [{import_path: 'my.app:app', deployments: [{name: d, num_replicas: 2}]}]");
+  ASSERT_FALSE(apps.has_value());
+  EXPECT_EQ(apps.error().size(), 1U) << to_error(apps.error()).message;
+}
+
 }  // namespace
 }  // namespace colony

@@ -91,13 +91,16 @@ void read_app(Reading& r, const Node& n, AppSpec& out) {
   if (n.kind != Kind::kMap) return r.wrong_kind(n, "a mapping");
   const Node* import_path = n.find("import_path");
   const Node* deployments = n.find("deployments");
-  if (import_path != nullptr && import_path->kind == Kind::kString && import_path->text == kBuiltinEcho) {
+  if (import_path != nullptr && import_path->kind == Kind::kString) {
     // The overrides of a bound app say nothing of its runtime; so it is written in before they are read.
+    const bool echo = import_path->text == kBuiltinEcho;
     Node bound = n;
     for (doc::Member& m : bound.members)
       if (m.key == "deployments" && m.value.kind == Kind::kList)
         for (Node& d : m.value.items)
-          if (d.kind == Kind::kMap && d.find("runtime") == nullptr) d.add("runtime", doc::string("echo"));
+          if (d.kind == Kind::kMap && d.find("runtime") == nullptr &&
+              (echo || (d.find("model") == nullptr && d.find("models") == nullptr)))
+            d.add("runtime", doc::string("echo"));
     read_object(r, bound, app_keys(), out);
     if (out.deployments.empty()) {
       out.deployments.emplace_back().name = "echo";

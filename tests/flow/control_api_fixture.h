@@ -26,7 +26,7 @@ class ControlApiFixture : public ::testing::Test {
     keeper::ControlApi::Options options;
     options.token = std::move(token);
     options.version = "1.2.3";
-    options.metrics = [] { return std::string("colony_up 1\n"); };
+    options.metrics = metrics;
     options.shutdown = [this] { ++shutdowns_; };
     api_ = std::make_unique<keeper::ControlApi>(keeper::ControlApi::Deps{*loop_, keeper_, engine_, registry_, *pool_},
                                                 options);
@@ -43,6 +43,7 @@ class ControlApiFixture : public ::testing::Test {
   }
   void SetUp() override { ASSERT_TRUE(started_); }
 
+  static async::Task<std::string> metrics() { co_return "colony_up 1\n"; }
   http::ClientReply send(std::string method, std::string target, std::string body = {},
                          std::string type = "application/json") {
     http::ClientRequest r{std::move(method), std::move(target), {{"host", "control"}}, std::move(body)};
