@@ -85,8 +85,14 @@ async::Task<Result<async::Endpoint>> Proxy::start() {
 
 void Proxy::on_update(const TableUpdate& update) {
   const bool first = !view_.arrived();
+  std::vector<std::string> before;
+  for (const auto& [name, record] : view_.apps()) before.push_back(name);
   const bool changed = view_.apply(update);
   const uint64_t revision = view_.revision();
+  // Series of an app that is gone are forgotten; should it come back, its counters begin anew.
+  if (options_.metrics)
+    for (const auto& name : before)
+      if (!view_.apps().contains(name)) options_.metrics->drop("application", name);
   // A change of other proxies only is acknowledged, but no reason for a new table.
   const bool routes = first || (changed && (update.full || !update.apps.empty() || !update.removed_apps.empty()));
   std::shared_ptr<const Snapshot> snapshot = routes ? builder_.build(revision, view_.apps()) : nullptr;

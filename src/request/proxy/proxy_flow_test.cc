@@ -71,6 +71,10 @@ TEST(ProxyFlow, CountsUnderTheNamesOfTheOutside) {
   line("colony_router_requests_total{application=\"app\",deployment=\"d\"} 2");
   line("colony_router_queue_duration_seconds_count{application=\"app\",deployment=\"d\"} 2");
   line("colony_router_upstream_duration_seconds_count{application=\"app\",deployment=\"d\"} 2");
+  w.ask("GET", "/-/nothing");
+  EXPECT_TRUE(has(metrics.text(), "application=\"\",route=\"\",method=\"GET\",code=\"404\"} 1"));
+  w.remove("app");
+  EXPECT_FALSE(has(metrics.text(), "application=\"app\"")) << "an app that is gone leaves no series";
 }
 
 TEST(ProxyFlow, AnswersByItselfWhatNamesNoModel) {
