@@ -72,7 +72,8 @@ class AgentProcess {
     o.run_dir = options_.run_dir;
     o.log_dir = options_.log_dir;
     o.host = options_.node;
-    o.actors.env = {{"COLONY_ORPHAN_TIMEOUT_S", fmt::format("{}", to_seconds(options_.orphan_timeout))}};
+    o.actors.env = {{"COLONY_ORPHAN_TIMEOUT_S", fmt::format("{}", to_seconds(options_.orphan_timeout))},
+                    {"COLONY_LOG_LEVEL", options_.log_level}};
     CO_TRY(o.address, agent_address(options_.run_dir));
     CO_TRY(o.actors.binary, own_binary());
     o.capacity = engine::local_capacity(options_.node, options_.cpus);

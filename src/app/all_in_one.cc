@@ -31,7 +31,8 @@ class AllInOne final : public House {
     o.log_dir = log_dir_of(config_);
     o.host = config_.node;
     o.capacity = engine::local_capacity(config_.node, config_.cpus);
-    o.actors.env = {{"COLONY_ORPHAN_TIMEOUT_S", fmt::format("{}", to_seconds(config_.orphan_timeout))}};
+    o.actors.env = {{"COLONY_ORPHAN_TIMEOUT_S", fmt::format("{}", to_seconds(config_.orphan_timeout))},
+                    {"COLONY_LOG_LEVEL", config_.log_level}};
     CO_TRY(o.actors.binary, own_binary());
     CO_TRY(agent_, co_await engine::Agent::open(loop_, o));
     engine_ = std::make_unique<engine::EmbeddedEngine>(loop_, std::vector<engine::AgentPort*>{agent_.get()});

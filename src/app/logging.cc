@@ -1,6 +1,7 @@
 // A process whose log cannot be set up goes on with plain lines on standard error, which its agent keeps as well.
 #include "app/logging.h"
 
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "base/log.h"
@@ -19,7 +20,8 @@ void set_up_log(const std::string& role, const std::string& level, const std::st
 
 void set_up_process_log(const std::string& role, const std::string& payload) {
   const auto doc = nlohmann::json::parse(payload, nullptr, false);
-  std::string level = "info";
+  const char* from_agent = std::getenv("COLONY_LOG_LEVEL");
+  std::string level = from_agent ? from_agent : "info";
   if (doc.is_object() && doc.contains("log_level") && doc["log_level"].is_string())
     level = doc["log_level"].get<std::string>();
   set_up_log(role, level, "json");

@@ -31,7 +31,11 @@ namespace fs = std::filesystem;
 Result<void> prepare_data_dir(const std::string& dir) {
   std::error_code ec;
   fs::create_directories(dir, ec);
-  if (ec) return fail(errno_error(fmt::format("data dir {}", dir), ec.value()).within("cannot be made"));
+  if (ec) {
+    auto e = errno_error(fmt::format("data dir {} cannot be made; give another: --data-dir DIR", dir), ec.value());
+    e.code = Code::kInvalidArgument;
+    return fail(std::move(e));
+  }
   chmod(dir.c_str(), 0700);
   const std::string probe = dir + "/.writable";
   const int fd = open(probe.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
