@@ -77,9 +77,12 @@ std::string cache_home() {
 
 Finding onnxruntime() {
   std::vector<std::string> places;
-  if (const char* given = std::getenv("COLONY_ORT_LIBRARY")) places.emplace_back(given);
-  places.push_back(cache_home() + "/colony/third_party/onnxruntime/onnxruntime/capi/libonnxruntime.so.1");
-  places.emplace_back("libonnxruntime.so.1");
+  if (const char* given = std::getenv("COLONY_ORT_LIBRARY"); given && *given) {  // then it is the only place
+    places.emplace_back(given);
+  } else {
+    places.push_back(cache_home() + "/colony/third_party/onnxruntime/onnxruntime/capi/libonnxruntime.so.1");
+    places.emplace_back("libonnxruntime.so.1");
+  }
   for (const auto& place : places)
     if (void* lib = dlopen(place.c_str(), RTLD_LAZY | RTLD_LOCAL)) {
       dlclose(lib);
