@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -164,6 +165,8 @@ class Launcher final : public House {
     spec.labels = {{"listen", payload.listen}};
     spec.resources.num_cpus = 0;
     CO_TRY(auto all, co_await engine_->list(""));
+    if (std::ranges::none_of(all, [&](const auto& actor) { return actor.spec.id == spec.id; }))
+      CO_TRY_VOID(can_listen(payload.listen));
     for (const auto& actor : all)  // one that listens elsewhere than wanted now is replaced
       if (actor.spec.id == spec.id && actor.spec.labels != spec.labels)
         CO_TRY_VOID(co_await engine_->stop(fence_, spec.id, 5s));
@@ -178,6 +181,14 @@ class Launcher final : public House {
         if (actor.spec.id == spec.id) status = actor;
     }
     co_return status;
+  }
+
+  // A port that is taken is said here and now, in the words and with the exit code of the other shape.
+  Result<void> can_listen(const std::string& address) {
+    if (address.empty()) return {};
+    auto listener = loop_.listen({address}, [](std::unique_ptr<async::Stream>) {});
+    if (!listener) return fail(std::move(listener).error());
+    return {};
   }
 
   async::Task<Error> why_not(RoleRow row, const engine::ActorStatus& status) {
