@@ -1,4 +1,7 @@
-"""perf_analyzer 2.51 drives the proxy over HTTP and gRPC, with the echo and with a real model, for a bounded time."""
+"""perf_analyzer 2.51 drives the proxy over HTTP and gRPC, with the echo and with a real model, for a bounded time.
+
+One replica each: perf_analyzer subtracts the statistics before a window from those after it, and statistics are a replica's own.
+"""
 import csv
 import os
 import subprocess
@@ -13,9 +16,9 @@ HOME = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "colon
 @pytest.fixture(scope="module")
 def server():
     with colony() as c:
-        c.apply(echo_app(replicas=2, max_ongoing_requests=100))
+        c.apply(echo_app(replicas=1, max_ongoing_requests=100))
         path = os.path.join(SOURCE, "tests/data/onnx/add_sub.onnx")
-        c.apply({"name": "add", "deployments": [{"name": "model", "runtime": "onnx", "model": {"path": path}, "num_replicas": 2}]})
+        c.apply({"name": "add", "deployments": [{"name": "model", "runtime": "onnx", "model": {"path": path}}]})
         yield c
 
 
