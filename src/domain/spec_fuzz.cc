@@ -11,7 +11,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const SpecFormat format = data[0] % 2 == 0 ? SpecFormat::kYaml : SpecFormat::kJson;
   const std::string text(data + 1, data + size);
   const SpecSource source{text, format, "f"};
-  (void)parse_ray_document(source);
+  if (auto ray = parse_ray_document(source); !ray) CHECK(!ray.error().empty());
   auto apps = parse_document(source);
   if (!apps) {
     CHECK(!apps.error().empty());

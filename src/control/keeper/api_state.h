@@ -77,6 +77,7 @@ http::Reply unsupported_type(const http::Request& request);
 bool same_secret(std::string_view a, std::string_view b);  // in time that does not depend on where they differ
 
 const std::string& openapi_json(const std::string& version);  // openapi.cc
+std::string openapi_schemas_json();                           // openapi_schemas.cc: its components/schemas
 const std::string& ray_version_json();                        // ray_api.cc
 
 }  // namespace colony::keeper
