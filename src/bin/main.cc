@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "app/onnx_places.h"
 #include "app/up.h"
 #include "colony/version.h"
 #include "control/cli/verbs.h"
@@ -191,7 +192,7 @@ int main(int argc, char** argv) {
   add_settings(*doctor, doctor_flags);
   doctor->callback([&] {
     auto config = app::resolve(doctor_flags.values, doctor_flags.config_file, std::getenv);
-    code = config ? cli::doctor(common, config->data_dir) : cli::finish(config.error());
+    code = config ? cli::doctor(common, config->data_dir, app::onnx_places()) : cli::finish(config.error());
   });
 
   std::string actor_dir;

@@ -60,6 +60,7 @@ def test_the_demo_is_served_where_there_is_only_glibc_and_cpython(given):
         ! ls /usr/lib/x86_64-linux-gnu/libstdc++.so.6 2>/dev/null
         python3 -m venv /opt/colony
         /opt/colony/bin/pip install -q --no-compile --no-index --find-links /given "colony-serve[onnx]"
+        /opt/colony/bin/colony doctor >/given/doctor || true
         exec /opt/colony/bin/colony up --http 127.0.0.1:{
   http} --control 127.0.0.1:{
   control} --data-dir /tmp/data \
@@ -78,6 +79,8 @@ def test_the_demo_is_served_where_there_is_only_glibc_and_cpython(given):
         assert answer is not None, "no answer; Colony said:\n" + (given / "log").read_text()[-4000:]
         assert answer["label"] in ("c", "cpp")
         assert answer["score"] > 0.5
+        (found,) = [line for line in (given / "doctor").read_text().splitlines() if "onnxruntime" in line]
+        assert found.startswith("OK") and "/site-packages/onnxruntime/capi/" in found
     finally:
         if child.poll() is None:
             os.killpg(child.pid, signal.SIGINT)

@@ -69,20 +69,7 @@ Finding cgroups() {
   return {"cgroups", "WARN", "none: memory limits fall back to rlimits"};
 }
 
-std::string cache_home() {
-  if (const char* x = std::getenv("XDG_CACHE_HOME"); x && *x) return x;
-  const char* home = std::getenv("HOME");
-  return std::string(home ? home : "/root") + "/.cache";
-}
-
-Finding onnxruntime() {
-  std::vector<std::string> places;
-  if (const char* given = std::getenv("COLONY_ORT_LIBRARY"); given && *given) {  // then it is the only place
-    places.emplace_back(given);
-  } else {
-    places.push_back(cache_home() + "/colony/third_party/onnxruntime/onnxruntime/capi/libonnxruntime.so.1");
-    places.emplace_back("libonnxruntime.so.1");
-  }
+Finding onnxruntime(const std::vector<std::string>& places) {
   for (const auto& place : places)
     if (void* lib = dlopen(place.c_str(), RTLD_LAZY | RTLD_LOCAL)) {
       dlclose(lib);
@@ -141,7 +128,7 @@ Finding server(const Common& common) {
 
 }  // namespace
 
-int doctor(const Common& common, const std::string& data_dir) {
+int doctor(const Common& common, const std::string& data_dir, const std::vector<std::string>& onnx_places) {
   std::vector<Finding> findings{
       kernel_pidfd(),
       {"cores", "OK", std::to_string(std::thread::hardware_concurrency())},
@@ -150,7 +137,7 @@ int doctor(const Common& common, const std::string& data_dir) {
       port(8270, "--control"),
       open_files(),
       cgroups(),
-      onnxruntime(),
+      onnxruntime(onnx_places),
       gpu(),
       disk(data_dir),
   };

@@ -67,7 +67,8 @@ int infer(const Common& common, const InferOptions& options);
 
 int down(const Common& common);
 int schema();
-int doctor(const Common& common, const std::string& data_dir);
+// onnx_places: where a replica will look for ONNX Runtime, in order.
+int doctor(const Common& common, const std::string& data_dir, const std::vector<std::string>& onnx_places);
 
 // Shared by the verbs.
 int finish(const Error& error);  // prints one line to stderr, returns the exit code
