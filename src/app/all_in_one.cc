@@ -68,6 +68,7 @@ class AllInOne final : public House {
     if (host_) co_await host_->stop();
     if (proxy_) co_await proxy_->stop();
     if (agent_) co_await agent_->stop_all(kStopGrace);
+    while (killing_) co_await loop_.sleep(1ms);
     if (registry_) co_await registry_->stop();
     if (agent_) co_await agent_->close();
     proxy_.reset();
@@ -81,13 +82,16 @@ class AllInOne final : public House {
   }
 
   async::Task<void> kill() override {
+    killing_ = true;  // the agent stays until this is over
     if (agent_) co_await agent_->stop_all(Duration::zero());
+    killing_ = false;
   }
 
  private:
   async::EpollLoop& loop_;
   Config config_;
   std::function<void()> on_shutdown_;
+  bool killing_ = false;
   observe::Metrics metrics_;
   std::unique_ptr<store::DataDirLock> lock_;
   std::unique_ptr<engine::Agent> agent_;

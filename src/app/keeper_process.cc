@@ -28,7 +28,7 @@ class KeeperRole final : public Role {
 
   async::Task<Result<void>> start() override {
     CO_TRY(auto at, co_await unit_.start());
-    CO_TRY_VOID(write_listen_file(context_.endpoint.folder(), at));
+    CO_TRY_VOID(write_listen_file(context_.endpoint.folder(), {at, context_.endpoint.incarnation()}));
     LOG(info, "control API on {}", at);
     co_return Result<void>{};
   }

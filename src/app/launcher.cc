@@ -172,9 +172,10 @@ class Launcher final : public House {
         CO_TRY_VOID(co_await engine_->stop(fence_, spec.id, 5s));
     CO_TRY(auto reservation, co_await engine_->reserve(fence_, spec));
     CO_TRY(auto status, co_await engine_->start(fence_, reservation));
+    const uint64_t begun = status.incarnation;
     const auto limit = Deadline::after(loop_.now(), kRolePatience);
     while (status.state != engine::ActorState::kRunning) {
-      if (limit.passed(loop_.now()) || status.incarnation > 3) co_return fail(co_await why_not(row, status));
+      if (limit.passed(loop_.now()) || status.incarnation > begun + 2) co_return fail(co_await why_not(row, status));
       co_await loop_.sleep(10ms);
       CO_TRY(auto now, co_await engine_->list(""));
       for (auto& actor : now)
@@ -201,12 +202,16 @@ class Launcher final : public House {
   async::Task<Result<std::string>> listens_on(RoleRow row) {
     const auto limit = Deadline::after(loop_.now(), kRolePatience);
     const std::string folder = fmt::format("{}/{}", run_dir_of(config_), row.id);
+    uint64_t begun = 0;  // its incarnation at the first look
     while (true) {
-      if (auto address = read_listen_file(folder)) co_return *address;
+      const auto file = read_listen_file(folder);
       CO_TRY(auto all, co_await engine_->list(""));
-      for (const auto& actor : all)
-        if (actor.spec.id == row.id && (actor.incarnation > 2 || limit.passed(loop_.now())))
-          co_return fail(co_await why_not(row, actor));
+      for (const auto& actor : all) {
+        if (actor.spec.id != row.id) continue;
+        if (file && file->incarnation == actor.incarnation) co_return file->address;
+        if (begun == 0) begun = actor.incarnation;
+        if (actor.incarnation > begun + 2 || limit.passed(loop_.now())) co_return fail(co_await why_not(row, actor));
+      }
       co_await loop_.sleep(10ms);
     }
   }

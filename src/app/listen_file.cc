@@ -5,21 +5,31 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <fmt/format.h>
+
 #include <cstdlib>
+#include <optional>
 
 #include "app/config.h"
 #include "engine/agent/file.h"
 
 namespace colony::app {
 
-Result<void> write_listen_file(const std::string& folder, const std::string& address) {
-  return engine::write_file_atomic(folder + "/listen", address, engine::Sync::kNo);
+Result<void> write_listen_file(const std::string& folder, const ListenFile& file) {
+  return engine::write_file_atomic(folder + "/listen", fmt::format("{} {}\n", file.address, file.incarnation),
+                                   engine::Sync::kNo);
 }
 
-Result<std::string> read_listen_file(const std::string& folder) { return engine::read_file(folder + "/listen", 4096); }
+Result<ListenFile> read_listen_file(const std::string& folder) {
+  TRY(const auto text, engine::read_file(folder + "/listen", 4096));
+  const auto space = text.find(' ');
+  if (space == std::string::npos) return fail(not_found(folder + "/listen: holds no address"));
+  return ListenFile{text.substr(0, space), std::strtoull(text.c_str() + space + 1, nullptr, 10)};
+}
 
 std::string listen_again(const std::string& folder, const std::string& wanted) {
-  const auto before = read_listen_file(folder);
+  const auto file = read_listen_file(folder);
+  const auto before = file ? std::optional(file->address) : std::nullopt;
   if (!wanted.ends_with(":0") || !before || !is_loopback(*before)) return wanted;
   const auto colon = before->rfind(':');
   sockaddr_in at{};

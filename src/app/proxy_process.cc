@@ -29,7 +29,7 @@ class ProxyRole final : public Role {
         at.error().message += "; give another: --http 127.0.0.1:0 picks a free port";
       co_return fail(std::move(at).error());
     }
-    CO_TRY_VOID(write_listen_file(context_.endpoint.folder(), at->text));
+    CO_TRY_VOID(write_listen_file(context_.endpoint.folder(), {at->text, context_.endpoint.incarnation()}));
     LOG(info, "proxy listens on {}", at->text);
     co_return Result<void>{};
   }

@@ -164,6 +164,7 @@ class Up {
       LOG(info, "stops: running requests have {:.0f} s to end", to_seconds(options_.config.drain_timeout));
     }
     co_await house_->stop(Deadline::after(loop_.now(), options_.config.drain_timeout));
+    while (signals_ > 1) co_await loop_.sleep(1s);  // kill() ends the process
     house_.reset();
     loop_.stop();
   }
