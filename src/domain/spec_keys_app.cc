@@ -95,11 +95,12 @@ constexpr Key<DeploymentSpec> kDeploymentKeys[] = {
      },
      [] { return doc::map(); }},
     real_key<&DeploymentSpec::health_check_period_s, 0.1, 86400.0>(
-        "health_check_period_s", "Taken and kept; without effect: masters hear of every change."),
+        "health_check_period_s",
+        "Seconds between health checks of a replica, from 0.1 to 10 in effect; changes are told at once."),
     real_key<&DeploymentSpec::health_check_timeout_s, 0.1, 86400.0>("health_check_timeout_s",
                                                                     "Seconds until a health check counts as failed."),
     real_key<&DeploymentSpec::graceful_shutdown_wait_loop_s, 0.0, 86400.0>(
-        "graceful_shutdown_wait_loop_s", "Taken and kept; without effect: proxies acknowledge that they know."),
+        "graceful_shutdown_wait_loop_s", "Taken and kept; without effect: a drained replica ends at once."),
     real_key<&DeploymentSpec::graceful_shutdown_timeout_s, 0.0, 86400.0>(
         "graceful_shutdown_timeout_s", "Seconds that running requests get to finish before the replica is stopped."),
     {"rolling_update_percentage", "Part of the replicas that one wave of an update replaces.",

@@ -8,7 +8,9 @@
 namespace colony::master {
 namespace {
 
-constexpr Duration kStatusWait = 1s;  // a replica answers a status call at the latest after this
+constexpr Duration kStatusWait = 1s;                               // between looks at a process that does not run yet
+constexpr Duration kShortestPeriod = 100ms, kLongestPeriod = 10s;  // LIMIT: of health_check_period_s
+constexpr Duration kAnswerMargin = 2s;                             // above the period, for the answer to arrive
 constexpr Duration kRetry = 50ms;
 constexpr Duration kStopGrace = 5s;        // between SIGTERM and SIGKILL, after the drain
 constexpr Duration kPublishPatience = 2s;  // GOAWAY makes a drain safe even when discovery cannot be told
@@ -71,8 +73,12 @@ async::Task<void> AppMaster::watch_unit(UnitPtr unit) {
     auto client = unit->client;
     const bool known = unit->report && unit->report_incarnation == incarnation;
     const TimePoint asked = deps_.loop.now();
-    auto report = co_await client->status(known ? unit->report->state : "", known ? unit->report->phase : "",
-                                          kStatusWait, kStatusWait * 2);
+    const auto* spec = spec_of(*unit);
+    // A replica answers at once when its state changes, else after this long: that is the health check.
+    const Duration period =
+        std::clamp<Duration>(from_seconds(spec ? spec->health_check_period_s : 10), kShortestPeriod, kLongestPeriod);
+    auto report = co_await client->status(known ? unit->report->state : "", known ? unit->report->phase : "", period,
+                                          kAnswerMargin);
     if (scope_.stopping() || ended_ || unit->gone) co_return;
     if (!unit->actor || unit->actor->incarnation != incarnation) continue;
     if (report) {
@@ -92,7 +98,7 @@ async::Task<void> AppMaster::watch_unit(UnitPtr unit) {
       if (same && deps_.loop.now() - asked < kRetry && !co_await scope_.sleep(kRetry)) co_return;
       continue;
     }
-    const auto* spec = spec_of(*unit);
+    spec = spec_of(*unit);
     const Duration patience = from_seconds(spec ? spec->health_check_timeout_s : 30);
     if (!unit->draining && deps_.loop.now() - unit->last_heard > patience) {
       LOG(warn, "replica {}: no answer for {:.0f} s ({}): it is replaced", unit->id, to_seconds(patience),
