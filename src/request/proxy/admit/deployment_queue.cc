@@ -103,6 +103,7 @@ ReplicaLink* DeploymentQueue::acquire() {
 }
 
 policy::Admission DeploymentQueue::submit(Waiter& waiter, Deadline deadline) {
+  CHECK(!removed_);
   if (waiting_ == 0 && !deadline.passed(loop_.now())) {
     if (ReplicaLink* link = acquire()) {
       start(waiter, *link);

@@ -48,11 +48,12 @@ class DeploymentQueue final : public SlotTaker {
   void update(const DeploymentRecord& record, const std::vector<std::shared_ptr<ReplicaSlots>>& slots);
   // Gone from the table: what waits is told, links drain.
   void remove();
+  bool removed() const { return removed_; }
   bool finished() const { return removed_ && users_ == 0 && links_.empty() && leaving_.empty(); }
   // Destroys links that have nothing to do any more. Not from inside a link's callback.
   void reap();
 
-  // kRun: on_slot() was called. kQueue: it will be, unless cancel() comes first.
+  // kRun: on_slot() was called. kQueue: it will be, unless cancel() comes first. Not after remove().
   policy::Admission submit(Waiter& waiter, Deadline deadline);
   // A request that was running and lost its replica: before all others, without regard to the bound.
   void submit_again(Waiter& waiter);

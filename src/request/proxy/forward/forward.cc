@@ -209,6 +209,8 @@ void Forward::flush() {
 }
 
 void Forward::send() {
+  // A table without the deployment may have come between the head and the end of its turn.
+  if (deployment_->removed()) return on_removed();
   state_ = State::kQueued;
   switch (deployment_->submit(*this, deadline_)) {
     case policy::Admission::kRun:
