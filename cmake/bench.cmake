@@ -1,0 +1,26 @@
+# The instruments of ./dev bench and ./dev soak, none of them part of the program: the load generator (bench/loadgen, with
+# its tests) and what answers behind the peers (bench/origins/NAME.cc). Built when somebody asks for them.
+file(GLOB loadgen_sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/bench/loadgen/*.cc")
+set(loadgen_tests ${loadgen_sources})
+list(FILTER loadgen_sources EXCLUDE REGEX "_test\\.cc$|/main\\.cc$")
+list(FILTER loadgen_tests INCLUDE REGEX "_test\\.cc$")
+
+add_library(colony_loadgen STATIC EXCLUDE_FROM_ALL ${loadgen_sources})
+target_link_libraries(colony_loadgen PRIVATE colony_flags PUBLIC fmt::fmt nghttp2 nlohmann_json::nlohmann_json)
+target_include_directories(colony_loadgen PUBLIC "${CMAKE_SOURCE_DIR}")
+add_executable(loadgen EXCLUDE_FROM_ALL "${CMAKE_SOURCE_DIR}/bench/loadgen/main.cc")
+target_link_libraries(loadgen PRIVATE colony_flags colony_loadgen)
+add_custom_target(instruments DEPENDS loadgen)
+
+file(GLOB origins CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/bench/origins/*.cc")
+foreach(source ${origins})
+  get_filename_component(name "${source}" NAME_WE)
+  add_executable(${name} EXCLUDE_FROM_ALL "${source}")
+  target_link_libraries(${name} PRIVATE colony_flags nghttp2)
+  add_dependencies(instruments ${name})
+endforeach()
+
+if(COLONY_TESTS AND NOT COLONY_FUZZ_ONLY)
+  colony_gtest(test_loadgen unit.loadgen unit 120 ${loadgen_tests})
+  target_link_libraries(test_loadgen PRIVATE colony_loadgen)
+endif()
