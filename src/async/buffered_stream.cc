@@ -32,7 +32,8 @@ void BufferedStream::resume() {
 }
 
 void BufferedStream::mark_dirty() {
-  if (!blocked_ && !Hook<DirtyTag>::linked()) turn_->dirty.push_back(*this);
+  if (blocked_ || (Hook<DirtyTag>::linked() && (!gather_ || may_gather()))) return;
+  turn_->dirty.push_back(*this);
 }
 
 void BufferedStream::write(std::string_view data) {

@@ -8,11 +8,12 @@
 #include <string>
 #include <string_view>
 
+#include "async/link_stream.h"
 #include "async/turn.h"
 
 namespace colony::async {
 
-class BufferedStream : public Stream, public Source, public Hook<DirtyTag> {
+class BufferedStream : public Stream, public LinkStream, public Source, public Hook<DirtyTag> {
  public:
   explicit BufferedStream(Turn& turn) : turn_(&turn), kept_(turn.slabs), outbox_(turn.slabs) {
     turn.all.push_back(*this);
@@ -24,6 +25,8 @@ class BufferedStream : public Stream, public Source, public Hook<DirtyTag> {
   void write_now(std::string_view data) final { write_now(data, {}); }
   void write_now(std::string_view a, std::string_view b) final;
   size_t pending() const final { return outbox_.size(); }
+  void gather(bool on) final { gather_ = on; }
+  bool may_gather() const { return gather_ && !end_wanted_ && outbox_.size() < Turn::kGatherBytes; }
   void pause() final { paused_ = true; }
   void resume() final;
   void shutdown_write() final;
@@ -34,6 +37,7 @@ class BufferedStream : public Stream, public Source, public Hook<DirtyTag> {
   void flush();  // the turn's end: what is in the outbox, in one call
 
  protected:
+  bool awaits_bytes() const { return !readable_; }  // the transport was read to its end
   // n > 0: bytes moved. n == 0 of receive(): the peer has ended. n < 0: `err` is an errno; EAGAIN: not now.
   struct Io {
     ssize_t n = 0;
@@ -72,6 +76,7 @@ class BufferedStream : public Stream, public Source, public Hook<DirtyTag> {
   bool readable_ = false;       // receive() may give something
   bool blocked_ = false;        // send() said EAGAIN or took a part
   bool drain_owed_ = false;
+  bool gather_ = false;
   bool paused_ = false;
   bool showing_ = false;     // inside on_bytes
   bool show_again_ = false;  // kept bytes are to be shown without new ones

@@ -12,7 +12,7 @@
 #include <cerrno>
 #include <thread>
 
-#include "async/epoll_sources.h"
+#include "async/epoll_ring.h"
 #include "base/log.h"
 #include "base/random_id.h"
 
@@ -116,7 +116,7 @@ class EpollLoopOnThread final : public EpollLoop {
   Bell bell_;
   std::array<epoll_event, 256> events_;
   TimePoint now_{};
-  bool running_ = false;
+  bool running_ = false, rings_have_bytes_ = false;
   std::atomic<std::thread::id> owner_;
   std::atomic<uint64_t> turns_{0}, wakes_{0};
   std::atomic<bool> has_posted_{false}, waiting_{false}, stopping_{false};
@@ -135,10 +135,11 @@ int EpollLoopOnThread::wait() {
   }
   if (timeout != 0) {
     waiting_.store(true);
-    if (has_posted_.load() || stopping_.load()) timeout = 0;
+    if (has_posted_.load() || stopping_.load() || !context_.rings_sleep()) timeout = 0;
   }
   const int n = epoll_wait(context_.poller.fd(), events_.data(), static_cast<int>(events_.size()), timeout);
   waiting_.store(false, std::memory_order_relaxed);
+  rings_have_bytes_ = context_.rings_wake();
   CHECK(n >= 0 || errno == EINTR);
   return n < 0 ? 0 : n;
 }
@@ -163,6 +164,7 @@ void EpollLoopOnThread::one_turn() {
   // What timers wrote leaves now as well, not after the next wait.
   turn.run_deferred();
   turn.flush();
+  turn.flush_gathered(n == 0 && !rings_have_bytes_);
 }
 
 void EpollLoopOnThread::run() {

@@ -41,12 +41,22 @@ class Poller {
   int fd_;
 };
 
+class EpollRing;
+struct AwakeTag;
+struct AwakeRing : Hook<AwakeTag> {};  // an EpollRing
+
 struct EpollContext {
   EpollContext(Loop& l, TimePoint now) : loop(l), turn(now) {}
+  bool rings_sleep();  // before a wait; false: one has bytes, do not wait
+  bool rings_wake();   // after it; true: one has bytes
+  template <class Fn>
+  bool any_awake_ring(Fn fn);
+
   Loop& loop;
   Poller poller;
   Turn turn;
   EpollLoopStats stats;
+  IntrusiveList<AwakeRing, AwakeTag> awake_rings;  // those with traffic lately
 };
 
 class EpollStream final : public BufferedStream, public EpollSink {
@@ -58,6 +68,15 @@ class EpollStream final : public BufferedStream, public EpollSink {
   std::string peer() const override;
   void on_events(uint32_t events) override;
 
+  bool expect_ring() override;
+  Result<void> offer_ring(std::string_view message) override;
+  Result<void> accept_ring(std::string_view answer) override;
+  void use_ring() override;
+  bool on_ring() const override;
+  uint64_t bells() const override;
+  void on_bell();
+  using BufferedStream::awaits_bytes;
+
  protected:
   Io receive(char* to, size_t room) override;
   Io send(std::string_view a, std::string_view b) override;
@@ -66,8 +85,14 @@ class EpollStream final : public BufferedStream, public EpollSink {
   int take_error() override;
 
  private:
+  Io receive_by_ring(char* to, size_t room);
+  Io receive_with_descriptors(char* to, size_t room);
+  Io send_by_ring(std::string_view a, std::string_view b);
+
   EpollContext& context_;
   int fd_;
+  bool peer_ended_ = false, peer_gone_ = false;  // its half, both halves
+  std::unique_ptr<EpollRing> ring_;              // null: none is expected, offered or in use
   SocketAddress peer_;
 };
 

@@ -6,7 +6,7 @@
 
 #include <cerrno>
 
-#include "async/epoll_sources.h"
+#include "async/epoll_ring.h"
 
 namespace colony::async {
 namespace {
@@ -40,6 +40,9 @@ std::string EpollStream::peer() const { return peer_.family() == AF_UNIX ? "unix
 
 void EpollStream::on_events(uint32_t events) {
   if (fd_ < 0) return;
+  peer_gone_ |= (events & EPOLLHUP) != 0;
+  peer_ended_ |= (events & (EPOLLHUP | EPOLLRDHUP)) != 0;
+  if (on_ring()) events &= ~uint32_t{EPOLLIN};  // nothing more is read from the socket
   if (events & EPOLLERR) now_broken();
   if (events & EPOLLHUP)
     now_hung_up();
@@ -49,6 +52,8 @@ void EpollStream::on_events(uint32_t events) {
 }
 
 BufferedStream::Io EpollStream::receive(char* to, size_t room) {
+  if (on_ring()) return receive_by_ring(to, room);
+  if (ring_ && ring_->state() == EpollRing::State::kExpected) return receive_with_descriptors(to, room);
   for (;;) {
     const ssize_t n = ::recv(fd_, to, room, MSG_DONTWAIT);
     if (n >= 0) return {n, 0};
@@ -57,6 +62,7 @@ BufferedStream::Io EpollStream::receive(char* to, size_t room) {
 }
 
 BufferedStream::Io EpollStream::send(std::string_view a, std::string_view b) {
+  if (on_ring()) return send_by_ring(a, b);
   for (;;) {
     ssize_t n;
     if (b.empty()) {
@@ -76,6 +82,7 @@ BufferedStream::Io EpollStream::send(std::string_view a, std::string_view b) {
 void EpollStream::end_sending() { ::shutdown(fd_, SHUT_WR); }
 
 void EpollStream::close_transport() {
+  ring_.reset();
   if (fd_ >= 0) context_.poller.close(fd_);
 }
 

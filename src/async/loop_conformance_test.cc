@@ -1,5 +1,6 @@
 // One suite for every Loop: what async/loop.h promises about streams, run over TCP and unix sockets on EpollLoop and
-// over memory on SimLoop, plain and with every read and write cut into small parts.
+// over shared memory on EpollLoop, and over memory on SimLoop, plain and with every read and write cut into small parts.
+#include "async/buffered_stream.h"
 #include "async/loop_test_support.h"
 
 namespace colony::async::test {
@@ -11,6 +12,9 @@ struct EpollTcp : EpollDriver {
 struct EpollUnix : EpollDriver {
   TempDir dir;
   Endpoint at() { return {"unix:" + dir.file("s")}; }
+};
+struct EpollSharedMemory : EpollUnix {
+  static constexpr bool kRing = true;
 };
 struct SimTcp : SimDriver {
   Endpoint at() { return {"127.0.0.1:0"}; }
@@ -28,7 +32,7 @@ class StreamConformance : public ::testing::Test {
   Driver driver;
   Pair<Driver> pair{driver, driver.at()};
 };
-using Drivers = ::testing::Types<EpollTcp, EpollUnix, SimTcp, SimUnix, SimChunked>;
+using Drivers = ::testing::Types<EpollTcp, EpollUnix, EpollSharedMemory, SimTcp, SimUnix, SimChunked>;
 TYPED_TEST_SUITE(StreamConformance, Drivers);
 
 std::string pattern(size_t n) {
@@ -48,6 +52,40 @@ TYPED_TEST(StreamConformance, ATurnsWritesArriveInOrder) {
   p.near->write("three ");
   p.near->write_now("four ", "five");
   EXPECT_TRUE(this->driver.run_until([&] { return p.far_events.bytes == "one two three four five"; }));
+}
+
+// Another pair plays ping-pong, so that every turn brings an event while `near` gathers.
+TYPED_TEST(StreamConformance, WhatAGatheringStreamIsGivenWhileEventsComeLeavesTogetherButIsNotHeldForEver) {
+  auto& p = this->pair;
+  TypeParam other_driver_at;
+  Pair<TypeParam> other(this->driver, this->driver.kReal ? Endpoint{"127.0.0.1:0"} : Endpoint{"ping:0"});
+  int written = 0;
+  const auto play = [&](Recorder& events, std::unique_ptr<Stream>& stream) {
+    events.when_bytes = [&] {
+      if (written == 40) return;
+      p.near->write(std::string(1, static_cast<char>('0' + written++)));
+      stream->write(".");
+    };
+  };
+  play(other.near_events, other.near);
+  play(other.far_events, other.far);
+  link_stream(*p.near)->gather(true);
+  other.near->write(".");
+  EXPECT_TRUE(this->driver.run_until([&] { return p.far_events.bytes.size() == 40; }));
+  for (const std::string& view : p.far_events.seen) EXPECT_LE(view.size(), 1u + Turn::kGatherTurns);
+  if (!TypeParam::kSlow) EXPECT_LE(p.far_events.seen.size(), 20u);
+}
+
+TYPED_TEST(StreamConformance, AGatheringStreamAloneIsFlushedAtOnceAndALargeWriteIsNotHeldBack) {
+  auto& p = this->pair;
+  link_stream(*p.near)->gather(true);
+  p.near->write("one");
+  EXPECT_TRUE(this->driver.run_until([&] { return p.far_events.bytes == "one"; }));
+  const std::string data = pattern(200'000);
+  p.near->write(data);
+  p.near->write("end");
+  EXPECT_TRUE(this->driver.run_until([&] { return p.far_events.bytes.size() == 6 + data.size(); }));
+  EXPECT_TRUE(p.far_events.bytes == "one" + data + "end");
 }
 
 TYPED_TEST(StreamConformance, WriteNowNeedsNoOutboxWhileTheKernelTakesBytes) {

@@ -10,13 +10,14 @@
 #include <vector>
 
 #include "async/epoll_loop.h"
+#include "async/link_stream.h"
 #include "async/sim_loop.h"
 
 namespace colony::async::test {
 
 // Runs a loop until a condition holds. The limit only ends a test that has failed.
 struct EpollDriver {
-  static constexpr bool kReal = true;
+  static constexpr bool kReal = true, kSlow = false, kRing = false;  // kSlow: bytes take time
   std::unique_ptr<EpollLoop> loop = EpollLoop::create();
   bool run_until(std::function<bool()> done, Duration limit = 120s) {
     bool met = false;
@@ -41,13 +42,14 @@ struct EpollDriver {
 };
 
 struct SimDriver {
-  static constexpr bool kReal = false;
+  static constexpr bool kReal = false, kSlow = false, kRing = false;
   std::unique_ptr<SimLoop> loop = SimLoop::create({.seed = 7});
   bool run_until(std::function<bool()> done, Duration limit = 120s) { return loop->run_until(std::move(done), limit); }
   void settle() { loop->run_for(50ms); }
 };
 
 struct ChunkedSimDriver : SimDriver {
+  static constexpr bool kSlow = true;
   ChunkedSimDriver() { loop = SimLoop::create({.seed = 11, .max_chunk = 700, .stream_buffer = 5000, .latency = 3ms}); }
 };
 
@@ -121,6 +123,20 @@ struct Pair {
       near->set_handler(&near_events);
     });
     EXPECT_TRUE(driver.run_until([this] { return near && far; }));
+    if (Driver::kRing && listener->endpoint().is_unix()) use_ring(driver);
+  }
+
+  void use_ring(Driver& driver) {
+    LinkStream &here = *link_stream(*near), &there = *link_stream(*far);
+    EXPECT_TRUE(there.expect_ring());
+    const auto offered = here.offer_ring("offer");
+    EXPECT_TRUE(offered) << (offered ? "" : offered.error().message);
+    EXPECT_TRUE(driver.run_until([this] { return far_events.bytes == "offer"; }));
+    const auto accepted = there.accept_ring("yes");
+    EXPECT_TRUE(accepted) << (accepted ? "" : accepted.error().message);
+    EXPECT_TRUE(driver.run_until([this] { return near_events.bytes == "yes"; }));
+    here.use_ring();
+    for (Recorder* r : {&near_events, &far_events}) r->bytes.clear(), r->seen.clear();
   }
 };
 

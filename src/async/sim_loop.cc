@@ -193,7 +193,9 @@ void Sim::one_turn() {
   CHECK(++turns_in_instant_ < kTurnsInOneInstant);
   turn.begin();
   const uint64_t before = world_.next_event;  // an event that this turn makes belongs to the next one
+  bool quiet = true;
   while (!world_.events.empty() && world_.events.top().when <= world_.now && world_.events.top().order < before) {
+    quiet = false;
     auto fn = world_.events.top().fn;
     world_.events.pop();
     fn();
@@ -206,6 +208,7 @@ void Sim::one_turn() {
   turn.wheel.advance(world_.now);
   turn.run_deferred();
   turn.flush();
+  turn.flush_gathered(quiet);
 }
 
 bool Sim::run_until(std::function<bool()> done, Duration limit) {

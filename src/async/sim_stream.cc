@@ -27,6 +27,12 @@ SimStream::SimStream(SimWorld& world, std::shared_ptr<SimConnection> connection,
 
 SimStream::~SimStream() { SimStream::close_transport(); }
 
+Result<void> SimStream::offer_ring(std::string_view message) {
+  if (!expect_ring()) return fail(unimplemented("only a unix stream goes over to a ring"));
+  write(message);
+  return {};
+}
+
 bool SimStream::something_arrived() {
   const SimPipe& pipe = in();
   return pipe.segments.empty() ? pipe.ended_at <= world_.now : pipe.segments.front().at <= world_.now;

@@ -67,6 +67,16 @@ class SimStream final : public BufferedStream {
   const SimConnection& connection() const { return *connection_; }
   SimConnection& connection() { return *connection_; }
   void poke();  // looks at what has arrived by now
+  // Unix streams agree to go over to rings, which changes nothing in here.
+  bool expect_ring() override { return connection_->unix_like; }
+  Result<void> offer_ring(std::string_view message) override;
+  Result<void> accept_ring(std::string_view answer) override {
+    on_ring_ = true;
+    return offer_ring(answer);
+  }
+  void use_ring() override { on_ring_ = true; }
+  bool on_ring() const override { return on_ring_; }
+  uint64_t bells() const override { return 0; }
 
  protected:
   Io receive(char* to, size_t room) override;
@@ -87,7 +97,7 @@ class SimStream final : public BufferedStream {
   int side_;
   uint64_t id_;
   std::string peer_;
-  bool open_ = true;
+  bool open_ = true, on_ring_ = false;
 };
 
 }  // namespace colony::async

@@ -45,10 +45,23 @@ void Turn::run_deferred() {
 }
 
 void Turn::flush() {
-  while (BufferedStream* s = dirty.pop_front()) s->flush();
+  while (BufferedStream* s = dirty.pop_front()) {
+    if (s->may_gather())
+      gathering.push_back(*s);
+    else
+      s->flush();
+  }
 }
 
-bool Turn::has_work() const { return !current.empty() || !next.empty() || !dirty.empty() || !deferred.empty(); }
+void Turn::flush_gathered(bool quiet) {
+  if (!gathering.empty() && !quiet && ++gathered_turns_ <= kGatherTurns) return;
+  gathered_turns_ = 0;
+  while (BufferedStream* s = gathering.pop_front()) s->flush();
+}
+
+bool Turn::has_work() const {
+  return !current.empty() || !next.empty() || !dirty.empty() || !gathering.empty() || !deferred.empty();
+}
 
 void Turn::abandon_all() {
   deferred.clear();

@@ -34,8 +34,10 @@ class Source : public Hook<ReadyTag>, public Hook<AllTag> {
 
 class Turn {
  public:
-  static constexpr size_t kReadMax = 256 * 1024;  // one read of one stream in one turn
-  static constexpr size_t kFrontMax = 32 * 1024;  // kept bytes up to this are copied before what is read
+  static constexpr size_t kReadMax = 256 * 1024;     // one read of one stream in one turn
+  static constexpr size_t kFrontMax = 32 * 1024;     // kept bytes up to this are copied before what is read
+  static constexpr int kGatherTurns = 4;             // LIMIT: turns in which a gathering stream is not flushed
+  static constexpr size_t kGatherBytes = 32 * 1024;  // LIMIT: bytes that it holds back
 
   explicit Turn(TimePoint now) : wheel(now), scratch(new char[kFrontMax + kReadMax]) {}
 
@@ -44,8 +46,9 @@ class Turn {
   void serve();  // until no source is current
   void run_posted();
   void run_deferred();
-  void flush();           // one write per stream that was written to
-  bool has_work() const;  // a further turn must follow without waiting (posted work aside)
+  void flush();                     // one write per stream that was written to, those that gather apart
+  void flush_gathered(bool quiet);  // once per turn, last. quiet: the turn had no event
+  bool has_work() const;            // a further turn must follow without waiting (posted work aside)
 
   void post(std::function<void()> fn);  // any thread
   bool has_posted();
@@ -58,11 +61,12 @@ class Turn {
   std::unique_ptr<char[]> scratch;
   uint64_t number = 0;
   IntrusiveList<Source, ReadyTag> current, next;
-  IntrusiveList<BufferedStream, DirtyTag> dirty;
+  IntrusiveList<BufferedStream, DirtyTag> dirty, gathering;
   IntrusiveList<Source, AllTag> all;
   std::vector<std::function<void()>> deferred;
 
  private:
+  int gathered_turns_ = 0;
   std::mutex mutex_;
   std::vector<std::function<void()>> posted_;  // guarded by mutex_
   std::vector<std::function<void()>> running_;
