@@ -20,12 +20,13 @@ std::string_view why_bad_header(const Header& h) {
   if ((h.flags & ~kFlagEnd) != 0) return "a frame has an unknown flag";
   const bool has_head = h.type == Type::kRequest || h.type == Type::kReply;
   if (has_head && (h.head_len == 0 || h.head_len > h.length)) return "a head's length does not fit its frame";
-  if (!has_head && h.type != Type::kCredit && h.head_len != 0) return "a frame without a head has a head length";
+  if (!has_head && h.type != Type::kCredit && h.type != Type::kRing && h.head_len != 0)
+    return "a frame without a head has a head length";
   if (h.type != Type::kRequest && h.timeout_ms != 0) return "only a request has a timeout";
   const bool may_end = has_head || h.type == Type::kBody;
   if (!may_end && h.flags != 0) return "a frame that cannot end a stream has the end flag";
-  const bool of_connection =
-      h.type == Type::kHello || h.type == Type::kPing || h.type == Type::kPong || h.type == Type::kGoaway;
+  const bool of_connection = h.type == Type::kHello || h.type == Type::kPing || h.type == Type::kPong ||
+                             h.type == Type::kGoaway || h.type == Type::kRing;
   if (of_connection != (h.stream == 0)) return "a frame's type and stream number do not go together";
   switch (h.type) {
     case Type::kHello: return h.length == kHelloBytes ? "" : "a hello is not 12 bytes long";
@@ -34,6 +35,8 @@ std::string_view why_bad_header(const Header& h) {
     case Type::kCredit:
       if (h.length != 0) return "a credit has a payload";
       return h.head_len > 0 && h.head_len <= kMaxGrant ? "" : "a credit grants nothing or more than 1 GiB";
+    case Type::kRing:
+      return h.length == 0 && h.head_len <= 1 ? "" : "a ring's frame has a payload or an unknown answer";
     case Type::kGoaway: return h.length == 0 ? "" : "a goaway has a payload";
     case Type::kRequest:
     case Type::kReply:

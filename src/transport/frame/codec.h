@@ -29,8 +29,12 @@ enum class Type : uint8_t {
                  // byte Code, then a text)
   kPing = 8,     // payload 8 bytes, echoed in kPong
   kPong = 9,
+  kRing = 11,    // from the proxy, right after the hellos: go over to shared memory, whose descriptors come beside this
+                 // frame; from the replica: its answer, head_len = 1 for yes
   kGoaway = 10,  // from the replica: start no new call here; from the proxy: no further call follows
 };
+
+inline constexpr uint32_t kFeatureRing = 1;  // of a hello; both must have it
 
 inline constexpr uint8_t kFlagEnd = 1;  // nothing follows in this direction
 

@@ -44,7 +44,10 @@ TEST(Codec, an_inconsistent_header_is_refused_before_its_payload_has_come) {
   };
   const Header kBad[] = {
       header(Type{0}, 1),
-      header(Type{11}, 1),
+      header(Type{12}, 1),
+      header(Type::kRing, 1),
+      header(Type::kRing, 0, 1),
+      header(Type::kRing, 0, 0, 2),
       header(Type{255}, 1),
       header(Type::kBody, 1, kMaxFrame + 1),
       header(Type::kBody, 1, 0xffffffff),

@@ -33,8 +33,16 @@ void write_frame(async::Stream& to, const Header& header, std::string_view paylo
   if (!payload.empty()) to.write(payload);
 }
 
-void write_hello(async::Stream& to, uint32_t max_streams) {
-  const HelloPayload hello{kVersion, 0, max_streams};
+std::string ring_frame(bool yes) {
+  Header h = body_header(Type::kRing, 0, 0, false);
+  h.head_len = yes ? 1 : 0;
+  std::string out;
+  append_frame(out, h, {});
+  return out;
+}
+
+void write_hello(async::Stream& to, uint32_t max_streams, uint32_t features) {
+  const HelloPayload hello{kVersion, features, max_streams};
   char bytes[sizeof hello];
   std::memcpy(bytes, &hello, sizeof bytes);
   write_frame(to, body_header(Type::kHello, 0, sizeof bytes, false), {bytes, sizeof bytes});
@@ -47,10 +55,22 @@ HelloPayload read_hello(std::string_view payload) {
   return hello;
 }
 
+void write_block_frame(async::Stream& to, Header header, std::string_view block, std::string_view body) {
+  header.head_len = static_cast<uint32_t>(block.size());
+  header.length = header.head_len + static_cast<uint32_t>(body.size());
+  write_header(to, header);
+  if (block.data() + block.size() == body.data()) {
+    to.write({block.data(), block.size() + body.size()});
+    return;
+  }
+  to.write(block);
+  if (!body.empty()) to.write(body);
+}
+
 void write_head_frame(async::Stream& to, Header header, const http::HeadBase& head, std::string_view extra,
                       std::string_view body) {
   const std::string_view block = head.block;
-  const bool as_it_is = !head.has_hop_fields() && extra.empty();
+  if (!head.has_hop_fields() && extra.empty()) return write_block_frame(to, header, block, body);
   size_t dropped = 0;
   if (head.has_hop_fields())
     for (const http::Field& f : head.fields())
@@ -58,25 +78,17 @@ void write_head_frame(async::Stream& to, Header header, const http::HeadBase& he
   header.head_len = static_cast<uint32_t>(block.size() - dropped + extra.size());
   header.length = header.head_len + static_cast<uint32_t>(body.size());
   write_header(to, header);
-  if (as_it_is) {
-    if (block.data() + block.size() == body.data()) {
-      to.write({block.data(), block.size() + body.size()});
-      return;
+  const char *run = block.data(), *const empty_line = run + block.size() - 2;
+  if (dropped > 0) {
+    for (const http::Field& f : head.fields()) {
+      if (!f.hop_by_hop) continue;
+      if (f.line.data() > run) to.write({run, f.line.data()});
+      run = f.line.data() + f.line.size();
     }
-    to.write(block);
-  } else {
-    const char *run = block.data(), *const empty_line = run + block.size() - 2;
-    if (dropped > 0) {
-      for (const http::Field& f : head.fields()) {
-        if (!f.hop_by_hop) continue;
-        if (f.line.data() > run) to.write({run, f.line.data()});
-        run = f.line.data() + f.line.size();
-      }
-    }
-    if (empty_line > run) to.write({run, empty_line});
-    if (!extra.empty()) to.write(extra);
-    to.write("\r\n");
   }
+  if (empty_line > run) to.write({run, empty_line});
+  if (!extra.empty()) to.write(extra);
+  to.write("\r\n");
   if (!body.empty()) to.write(body);
 }
 

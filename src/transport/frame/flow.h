@@ -20,12 +20,16 @@ struct HelloPayload {
 };
 
 void write_frame(async::Stream& to, const Header& header, std::string_view payload = {});
-void write_hello(async::Stream& to, uint32_t max_streams);
+void write_hello(async::Stream& to, uint32_t max_streams, uint32_t features);
+std::string ring_frame(bool yes);                   // the offer (false) and the answers
 HelloPayload read_hello(std::string_view payload);  // of a decoded kHello
 // The head without its hop-by-hop fields, with `extra` lines, and `body` behind it, as one frame. `header`: type, stream,
 // timeout and flags; the lengths are filled in.
 void write_head_frame(async::Stream& to, Header header, const http::HeadBase& head, std::string_view extra,
                       std::string_view body);
+
+// The same with a head block that is ready to travel.
+void write_block_frame(async::Stream& to, Header header, std::string_view block, std::string_view body);
 
 // What may be sent, what waits for credit, and the end. More than the credit is kept here, never sent.
 class Outflow {

@@ -7,7 +7,9 @@
 #include <vector>
 
 #include "async/deferred.h"
+#include "async/link_stream.h"
 #include "base/check.h"
+#include "base/log.h"
 #include "transport/frame/flow.h"
 #include "transport/http/chunked.h"
 
@@ -42,9 +44,11 @@ class FramedLink final : public Link, public async::StreamHandler {
     if (gone_) *gone_ = true;
   }
 
-  bool ready() const override { return hello_seen_ && !goaway_ && !closed_; }
+  bool ready() const override { return opened_ && !goaway_ && !closed_; }
   CallId call(const http::RequestHead& head, std::string_view extra, std::string_view body, bool end, Deadline deadline,
               CallHandler& handler) override;
+  CallId call_block(std::string_view block, std::string_view body, bool end, Deadline deadline,
+                    CallHandler& handler) override;
   int64_t writable(CallId id) const override {
     Call* c = find(id);
     return c && !c->doomed ? c->out.writable() : 0;
@@ -109,6 +113,8 @@ class FramedLink final : public Link, public async::StreamHandler {
   }
 
   Call& acquire(CallHandler& handler);
+  template <class WriteHead>
+  CallId start(std::string_view body, bool end, Deadline deadline, CallHandler& handler, WriteHead write_head);
   CallHandler& release(Call& call);
   void send_cancel(uint32_t stream);
   Error broken(const std::string& why) const {
@@ -119,6 +125,8 @@ class FramedLink final : public Link, public async::StreamHandler {
   // Each returns false when this is gone or dead.
   bool take(const Header& header, std::string_view payload);
   bool take_hello(std::string_view payload);
+  bool take_ring_answer(bool yes);
+  bool open();
   bool take_reply(Call& call, const Header& header, std::string_view payload);
   bool take_body(Call& call, const Header& header, std::string_view payload);
   bool take_end(Call& call, std::string_view trailers);
@@ -135,6 +143,7 @@ class FramedLink final : public Link, public async::StreamHandler {
   const async::Endpoint to_;
   Events events_;
   std::unique_ptr<async::Stream> stream_;
+  async::LinkStream* shared_ = nullptr;  // stream_'s, where it has one
   async::Timer timer_;
   async::Deferred doom_;
   mutable std::deque<Call> calls_;      // by slot; a call in it never moves
@@ -143,7 +152,7 @@ class FramedLink final : public Link, public async::StreamHandler {
   size_t open_ = 0;
   Deadline ready_by_;
   TimePoint heard_, pinged_ = TimePoint::max();
-  bool hello_seen_ = false, goaway_ = false, closed_ = false;
+  bool hello_seen_ = false, ring_offered_ = false, opened_ = false, goaway_ = false, closed_ = false;
   bool* gone_ = nullptr;  // set by the destructor while a callback runs
   std::shared_ptr<bool> alive_;
 };
@@ -159,10 +168,11 @@ void FramedLink::on_connected(Result<std::unique_ptr<async::Stream>> stream) {
     return;
   }
   stream_ = std::move(*stream);
+  shared_ = async::link_stream(*stream_);
   stream_->set_handler(this);
   heard_ = loop_.now();
   stream_->write(kMagic);
-  write_hello(*stream_, kMaxSlots);
+  write_hello(*stream_, kMaxSlots, shared_ && to_.is_unix() ? kFeatureRing : 0);
 }
 
 FramedLink::Call& FramedLink::acquire(CallHandler& handler) {
@@ -182,7 +192,7 @@ FramedLink::Call& FramedLink::acquire(CallHandler& handler) {
   c.replied = false;
   c.out.reset();
   c.in.reset();
-  ++open_;
+  if (++open_ == 2 && shared_) shared_->gather(true);
   return c;
 }
 
@@ -192,12 +202,14 @@ CallHandler& FramedLink::release(Call& c) {
   if ((c.generation & 0xffff) == 0) ++c.generation;  // 0 would make slot 0's stream number that of the connection
   c.out.reset();
   (c.slot < max_calls_ ? free_ : spare_).push_back(c.slot);
-  --open_;
+  if (--open_ == 1 && shared_) shared_->gather(false);
   return handler;
 }
 
-CallId FramedLink::call(const http::RequestHead& head, std::string_view extra, std::string_view body, bool end,
-                        Deadline deadline, CallHandler& handler) {
+// write_head(header, first): the head's frame with what of the body may travel in it.
+template <class WriteHead>
+CallId FramedLink::start(std::string_view body, bool end, Deadline deadline, CallHandler& handler,
+                         WriteHead write_head) {
   Call& c = acquire(handler);
   if (c.doomed) {
     doom_.schedule();
@@ -210,10 +222,22 @@ CallId FramedLink::call(const http::RequestHead& head, std::string_view extra, s
   h.stream = wire(c);
   h.timeout_ms = timeout_ms(deadline, loop_.now());
   h.flags = whole ? kFlagEnd : uint8_t{0};
-  write_head_frame(*stream_, h, head, extra, body.substr(0, first));
+  write_head(h, body.substr(0, first));
   c.out.sent(first, whole);
   if (!whole) c.out.send(*stream_, h.stream, body.substr(first), end);
   return id_of(c);
+}
+
+CallId FramedLink::call(const http::RequestHead& head, std::string_view extra, std::string_view body, bool end,
+                        Deadline deadline, CallHandler& handler) {
+  return start(body, end, deadline, handler,
+               [&](const Header& h, std::string_view first) { write_head_frame(*stream_, h, head, extra, first); });
+}
+
+CallId FramedLink::call_block(std::string_view block, std::string_view body, bool end, Deadline deadline,
+                              CallHandler& handler) {
+  return start(body, end, deadline, handler,
+               [&](const Header& h, std::string_view first) { write_block_frame(*stream_, h, block, first); });
 }
 
 void FramedLink::send_cancel(uint32_t stream) {
@@ -263,10 +287,11 @@ bool FramedLink::take(const Header& header, std::string_view payload) {
     case Type::kPong: return true;
     case Type::kGoaway: {
       if (std::exchange(goaway_, true)) return true;
-      write_frame(*stream_, header);
+      if (!ring_offered_ || opened_) write_frame(*stream_, header);
       if (events_.on_goaway) events_.on_goaway();
       return !*gone && !closed_;
     }
+    case Type::kRing: return take_ring_answer(header.head_len == 1);
     case Type::kRequest: return bad_peer("it sent a request");
     default: break;
   }
@@ -297,7 +322,30 @@ bool FramedLink::take_hello(std::string_view payload) {
   if (hello.max_streams == 0) return bad_peer("it takes no calls at all");
   max_calls_ = std::min(hello.max_streams, kMaxSlots);
   hello_seen_ = true;
+  if (shared_ && to_.is_unix() && (hello.features & kFeatureRing) != 0) {
+    const auto offered = shared_->offer_ring(ring_frame(false));
+    if ((ring_offered_ = offered.has_value())) return true;
+    LOG(debug, "the link to {} stays on its socket: {}", to_.text, offered.error().message);
+  }
+  return open();
+}
+
+// The socket serves as well when the replica cannot map the memory.
+bool FramedLink::take_ring_answer(bool yes) {
+  if (!ring_offered_ || opened_) return bad_peer("an answer about a ring that was not offered");
+  if (yes) shared_->use_ring();
+  return open();
+}
+
+bool FramedLink::open() {
+  opened_ = true;
   timer_.arm_after(kLookEvery);
+  if (goaway_) {  // its answer had to wait for the ring's
+    Header h{};
+    h.type = Type::kGoaway;
+    write_frame(*stream_, h);
+    return true;
+  }
   const bool* gone = gone_;
   if (events_.on_ready) events_.on_ready();
   return !*gone && !closed_;
@@ -370,6 +418,7 @@ bool FramedLink::take_cancel(Call& call, std::string_view payload) {
 bool FramedLink::die(Error error) {
   if (std::exchange(closed_, true)) return false;
   timer_.cancel();
+  shared_ = nullptr;
   stream_.reset();
   bool own = false, *outer = std::exchange(gone_, &own);
   const auto left = [&] {
@@ -405,7 +454,7 @@ void FramedLink::fail_doomed() {
 
 void FramedLink::on_timer() {
   const TimePoint now = loop_.now();
-  if (!hello_seen_) {
+  if (!opened_) {
     if (!ready_by_.passed(now)) return timer_.arm(ready_by_.time());
     Error e = deadline_exceeded("the replica at " + to_.text + " did not open the framed link in time");
     e.origin = Origin::kUpstream;

@@ -63,21 +63,22 @@ struct Caller final : CallHandler {
 };
 
 struct Bench {
-  explicit Bench(size_t chunk = 0, Duration latency = Duration::zero()) {
+  explicit Bench(size_t chunk = 0, Duration latency = Duration::zero(), async::Endpoint where = {"replica"})
+      : at(std::move(where)) {
     loop = async::SimLoop::create({.seed = 5, .max_chunk = chunk, .latency = latency});
     listen();
     dial();
   }
   ~Bench() { link.reset(); }
   void listen() {
-    auto s = http::Server::listen(*loop, {"replica"}, service, {.accept_frames = true});
+    auto s = http::Server::listen(*loop, at, service, {.accept_frames = true});
     EXPECT_TRUE(s.has_value());
     server = std::move(*s);
   }
   void dial(Duration limit = 5s) {
     closed.reset();
     ready = goaway = false;
-    link = Link::connect(*loop, {"replica"}, Deadline::after(loop->now(), limit),
+    link = Link::connect(*loop, at, Deadline::after(loop->now(), limit),
                          {.on_ready = [this] { ready = true; },
                           .on_goaway = [this] { goaway = true; },
                           .on_closed = [this](const Error& e) { closed = e; }});
@@ -93,6 +94,7 @@ struct Bench {
   }
   void settle() { loop->run_for(50ms); }
 
+  const async::Endpoint at;
   ScriptService service;
   std::unique_ptr<async::SimLoop> loop;
   std::unique_ptr<http::Server> server;

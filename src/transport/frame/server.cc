@@ -23,6 +23,7 @@ std::unique_ptr<http::Connection> serve_frames(std::unique_ptr<async::Stream> st
 ServerConnection::ServerConnection(std::unique_ptr<async::Stream> stream, http::ConnectionContext& context)
     : context_(context),
       stream_(std::move(stream)),
+      shared_(async::link_stream(*stream_)),
       peer_(stream_->peer()),
       settle_(context.loop, [this] { settle(); }),
       timer_(context.loop, [this] { on_timer(); }),
@@ -54,7 +55,6 @@ size_t ServerConnection::on_bytes(std::string_view data) {
     }
     used = kMagic.size();
     greeted_ = true;
-    write_hello(*stream_, kMaxCalls);
   }
   in_callback_ = true;
   for (;;) {
@@ -106,6 +106,7 @@ bool ServerConnection::take(const Header& header, std::string_view payload) {
       return true;
     }
     case Type::kPong: return true;
+    case Type::kRing: return take_ring_offer();
     case Type::kGoaway: proxy_leaves_ = true; return true;
     case Type::kReply: return dead_link("a reply came from the proxy");
   }
@@ -117,6 +118,19 @@ bool ServerConnection::take_hello(std::string_view payload) {
   const HelloPayload hello = read_hello(payload);
   if (hello.version != kVersion) return dead_link("the proxy speaks another version of the framed protocol");
   hello_seen_ = true;
+  ring_expected_ = (hello.features & kFeatureRing) != 0 && shared_ && shared_->expect_ring();
+  write_hello(*stream_, kMaxCalls, ring_expected_ ? kFeatureRing : 0);
+  if (draining_) say_goaway();
+  return true;
+}
+
+bool ServerConnection::take_ring_offer() {
+  if (!std::exchange(ring_expected_, false) || !slots_.empty())
+    return dead_link("a ring was offered when none was expected");
+  if (const auto accepted = shared_->accept_ring(ring_frame(true)); !accepted) {
+    LOG(info, "a framed link stays on its socket: {}", accepted.error().message);
+    stream_->write(ring_frame(false));
+  }
   return true;
 }
 
@@ -225,11 +239,15 @@ void ServerConnection::finish(ServerCall& call) {
   if (auto* handler = std::exchange(call.handler_, nullptr)) handler->on_done(call.ok_);
 }
 
-void ServerConnection::drain() {
-  if (std::exchange(draining_, true) || closed_) return;
+void ServerConnection::say_goaway() {
   Header h{};
   h.type = Type::kGoaway;
-  if (greeted_) write_frame(*stream_, h);
+  write_frame(*stream_, h);
+}
+
+void ServerConnection::drain() {
+  if (std::exchange(draining_, true) || closed_) return;
+  if (hello_seen_) say_goaway();
   leave_at_ = context_.loop.now() + kLeaveTime;
   if (leave_at_ < timer_.at()) timer_.arm(leave_at_);
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "async/deferred.h"
+#include "async/link_stream.h"
 #include "transport/frame/flow.h"
 #include "transport/frame/server.h"
 #include "transport/http/chunked.h"
@@ -67,11 +68,13 @@ class ServerConnection final : public http::Connection {
   friend class ServerCall;
   bool take(const Header& header, std::string_view payload);
   bool take_hello(std::string_view payload);
+  bool take_ring_offer();
   bool take_request(const Header& header, std::string_view payload);
   bool take_body(const Header& header, std::string_view payload);
   bool take_end(const Header& header, std::string_view payload);
   ServerCall* find(uint32_t stream);
   bool dead_link(std::string_view why);
+  void say_goaway();
   void list(ServerCall& call);
   void settle();
   void finish(ServerCall& call);
@@ -81,6 +84,7 @@ class ServerConnection final : public http::Connection {
 
   http::ConnectionContext& context_;
   std::unique_ptr<async::Stream> stream_;
+  async::LinkStream* shared_;  // stream_'s, where it has one
   std::string peer_;
   std::vector<std::unique_ptr<ServerCall>> slots_;
   std::vector<ServerCall*> settling_;  // replies are whole; on_done is owed
@@ -89,7 +93,7 @@ class ServerConnection final : public http::Connection {
   size_t open_ = 0;
   TimePoint heard_;  // when bytes came last
   TimePoint leave_at_ = TimePoint::max();
-  bool greeted_ = false, hello_seen_ = false, in_callback_ = false;
+  bool greeted_ = false, hello_seen_ = false, ring_expected_ = false, in_callback_ = false;
   bool draining_ = false, proxy_leaves_ = false, ended_ = false, closed_ = false;
 };
 

@@ -34,7 +34,12 @@ TEST_P(ServerCut, three_carriers_are_told_apart_by_their_first_bytes) {
   RawPeer h1(*b.loop, {"server"}), h2(*b.loop, {"server"}), frames(*b.loop, {"server"}), pri(*b.loop, {"server"});
   h1.send("GET /echo HTTP/1.1\r\nHost: a\r\n\r\n");
   h2.send(std::string(kHttp2Preface) + std::string("\0\0\0\4\0\0\0\0\0", 9));
-  frames.send(frame::kMagic);
+  frame::Header hello{};
+  hello.type = frame::Type::kHello;
+  hello.length = 12;
+  std::string opening(frame::kMagic);
+  append_frame(opening, hello, std::string_view("\1\0\0\0\0\0\0\0\1\0\0\0", 12));  // version 1, one stream
+  frames.send(opening);
   pri.send("PRI * HTTP/1.1\r\nHost: a\r\n\r\n");
   b.loop->run_ready();
   EXPECT_EQ(take_reply(h1.text, false).status, 200);
