@@ -13,6 +13,8 @@ set(Protobuf_USE_STATIC_LIBS ON)
 find_package(Protobuf REQUIRED)
 find_package(SQLite3 REQUIRED)
 pkg_check_modules(nghttp2 REQUIRED IMPORTED_TARGET libnghttp2)
+set(OPENSSL_USE_STATIC_LIBS ON)
+find_package(OpenSSL 3 REQUIRED)
 
 # colony_archive(target library fallback): an interface target that links lib<library>.a, or the shared fallback.
 function(colony_archive target library fallback)

@@ -44,6 +44,7 @@ class AllInOne final : public House {
     p.id = "proxy." + config_.node;
     p.listen = {config_.http};
     p.node = config_.node;
+    p.tls = config_.tls;
     p.metrics = &metrics_;
     proxy_ = std::make_unique<proxy::Proxy>(loop_, *registry_, threads_->loops(), p);
     auto http = co_await proxy_->start();

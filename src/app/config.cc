@@ -18,6 +18,11 @@ namespace {
 constexpr SettingRow kRows[] = {
     {"http", SettingKind::kAddress, "127.0.0.1:8000",
      "where requests come in (HTTP/1.1, HTTP/2 and gRPC on one port); port 0 picks a free one", ""},
+    {"tls_cert", SettingKind::kPath, "",
+     "certificate chain in PEM form: requests come in over TLS (with --tls-key); read again when it changes", ""},
+    {"tls_key", SettingKind::kPath, "", "private key of --tls-cert in PEM form, without a passphrase", ""},
+    {"tls_client_ca", SettingKind::kPath, "",
+     "authorities in PEM form: only clients with a certificate of theirs are served", ""},
     {"control", SettingKind::kAddress, "127.0.0.1:8270",
      "where the control API listens; off loopback it needs --token-file", ""},
     {"data_dir", SettingKind::kPath, "", "where state, logs and sockets live (default ~/.local/share/colony)", ""},
@@ -148,6 +153,14 @@ Result<Config> resolve(const std::map<std::string, std::string>& flags, const st
     problems.push_back(fmt::format(
         "control (from {}): '{}' can be reached from other machines; give --token-file FILE, or listen on 127.0.0.1",
         c.origins.find("control")->second.source, value("control")));
+  const auto needs = [&](std::string_view key, std::string_view other) {
+    if (!value(key).empty() && value(other).empty())
+      problems.push_back(
+          fmt::format("{} (from {}) needs {} beside it", key, c.origins.find(key)->second.source, other));
+  };
+  needs("tls_cert", "tls_key");
+  needs("tls_key", "tls_cert");
+  needs("tls_client_ca", "tls_cert");
   if (!problems.empty()) {
     std::string all;
     for (const auto& p : problems) all += (all.empty() ? "" : "\n") + p;
@@ -157,6 +170,7 @@ Result<Config> resolve(const std::map<std::string, std::string>& flags, const st
   c.control = value("control");
   c.data_dir = value("data_dir");
   c.token_file = value("token_file");
+  c.tls = {value("tls_cert"), value("tls_key"), value("tls_client_ca")};
   c.processes = value("processes") == "true";
   c.loops = std::stoi(value("loops"));
   c.cpus = std::stod(value("cpus"));

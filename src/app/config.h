@@ -9,6 +9,7 @@
 
 #include "base/result.h"
 #include "base/time.h"
+#include "transport/tls/context.h"
 
 namespace colony::app {
 
@@ -27,6 +28,7 @@ std::string variable_of(const SettingRow& row);  // "COLONY_DATA_DIR"
 
 struct Config {
   std::string http, control, data_dir, token_file;
+  tls::Files tls;  // of the request port; empty: plain HTTP
   bool processes = false;
   int loops = 0;  // of the proxy; 0: one per core
   Duration orphan_timeout = 600s;

@@ -59,6 +59,9 @@ class Launcher final : public House {
     p.token_file = config_.token_file;
     CO_TRY(auto keeper, co_await run_role(kKeeper, p));
     p.listen = config_.http;
+    p.tls_cert = config_.tls.cert;
+    p.tls_key = config_.tls.key;
+    p.tls_client_ca = config_.tls.client_ca;
     p.loops = config_.loops;
     CO_TRY(auto proxy, co_await run_role(kProxy, p));
     Addresses at;
@@ -163,6 +166,8 @@ class Launcher final : public House {
     spec.role = row.role;
     spec.payload = to_json(payload);
     spec.labels = {{"listen", payload.listen}};
+    if (!payload.tls_cert.empty())
+      spec.labels["tls"] = payload.tls_cert + " " + payload.tls_key + " " + payload.tls_client_ca;
     spec.resources.num_cpus = 0;
     CO_TRY(auto all, co_await engine_->list(""));
     if (std::ranges::none_of(all, [&](const auto& actor) { return actor.spec.id == spec.id; }))

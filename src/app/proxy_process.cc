@@ -47,6 +47,7 @@ class ProxyRole final : public Role {
     o.id = context.endpoint.spec().id;
     o.listen = {listen_again(context.endpoint.folder(), payload.listen)};
     o.node = context.endpoint.node();
+    o.tls = {payload.tls_cert, payload.tls_key, payload.tls_client_ca};
     o.metrics = &metrics;
     return o;
   }

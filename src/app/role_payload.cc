@@ -8,9 +8,10 @@ namespace colony::app {
 using nlohmann::json;
 
 std::string to_json(const RolePayload& p) {
-  return json{{"agent", p.agent},   {"discovery", p.discovery}, {"master_host", p.master_host},
-              {"listen", p.listen}, {"data_dir", p.data_dir},   {"token_file", p.token_file},
-              {"node", p.node},     {"loops", p.loops},         {"log_level", p.log_level}}
+  return json{{"agent", p.agent},       {"discovery", p.discovery}, {"master_host", p.master_host},
+              {"listen", p.listen},     {"data_dir", p.data_dir},   {"token_file", p.token_file},
+              {"tls_cert", p.tls_cert}, {"tls_key", p.tls_key},     {"tls_client_ca", p.tls_client_ca},
+              {"node", p.node},         {"loops", p.loops},         {"log_level", p.log_level}}
       .dump();
 }
 
@@ -25,6 +26,9 @@ Result<RolePayload> role_payload_from_json(std::string_view text) {
     p.listen = doc.value("listen", "");
     p.data_dir = doc.value("data_dir", "");
     p.token_file = doc.value("token_file", "");
+    p.tls_cert = doc.value("tls_cert", "");
+    p.tls_key = doc.value("tls_key", "");
+    p.tls_client_ca = doc.value("tls_client_ca", "");
     p.node = doc.value("node", "");
     p.loops = doc.value("loops", 0);
     p.log_level = doc.value("log_level", "info");

@@ -10,9 +10,10 @@
 namespace colony::app {
 
 struct RolePayload {
-  std::string agent, discovery, master_host;  // addresses of the others' sockets
-  std::string listen;                         // proxy: requests; keeper: the control API
-  std::string data_dir, token_file;           // keeper
+  std::string agent, discovery, master_host;     // addresses of the others' sockets
+  std::string listen;                            // proxy: requests; keeper: the control API
+  std::string data_dir, token_file;              // keeper
+  std::string tls_cert, tls_key, tls_client_ca;  // proxy: paths
   std::string node;
   int loops = 0;  // proxy
   std::string log_level = "info";

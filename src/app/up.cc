@@ -55,9 +55,10 @@ Result<void> prepare_data_dir(const std::string& dir) {
 std::string banner(const Config& config, const Addresses& at) {
   const bool tty = cli::stdout_is_tty();
   std::string out =
-      fmt::format("{}\n  requests  http://{}   (HTTP/1.1, HTTP/2 and gRPC)\n  control   http://{}\n  data      {}\n",
-                  cli::paint(cli::Colour::kBold, "Colony is up", tty), at.http, at.control, config.data_dir);
-  if (!is_loopback(at.http))
+      fmt::format("{}\n  requests  {}://{}   (HTTP/1.1, HTTP/2 and gRPC)\n  control   http://{}\n  data      {}\n",
+                  cli::paint(cli::Colour::kBold, "Colony is up", tty), config.tls.empty() ? "http" : "https", at.http,
+                  at.control, config.data_dir);
+  if (!is_loopback(at.http) && config.tls.client_ca.empty())
     out += cli::paint(cli::Colour::kYellow,
                       "  note      requests are taken from other machines, without authentication\n", tty);
   return out;
@@ -172,8 +173,9 @@ class Up {
   // The applications of -f and `run` go the way of every submission: over the control API, from a thread of their own.
   void deploy(const Addresses& at) {
     if (options_.apps.empty()) return;
-    deployer_ = std::thread([this, at, apps = options_.apps, must = options_.ephemeral, token = options_.config.token] {
-      const int code = cli::deploy({at.control, token}, at.http, apps);
+    deployer_ = std::thread([this, at, url = (options_.config.tls.empty() ? "" : "https://") + at.http,
+                             apps = options_.apps, must = options_.ephemeral, token = options_.config.token] {
+      const int code = cli::deploy({at.control, token}, url, apps);
       if (code != 0 && must) loop_.post([this, code] { begin_stop(code); });
     });
   }
@@ -197,6 +199,10 @@ std::string store_path_of(const std::string& data_dir) { return data_dir + "/col
 
 int up(UpOptions options) {
   if (auto ready = prepare_data_dir(options.config.data_dir); !ready) return cli::finish(ready.error());
+  if (!options.config.tls.empty()) {  // said here, in the same words for both shapes
+    if (auto certificates = tls::ServerContext::load(options.config.tls); !certificates)
+      return cli::finish(certificates.error());
+  }
   if (options.detach) return detach(options);
   set_up_log("colony", options.config.log_level, options.config.log_format);
   const std::string dir = options.ephemeral ? options.config.data_dir : std::string();

@@ -34,6 +34,17 @@ inline constexpr MetricFamily kHttpConnections{
 inline constexpr MetricFamily kHttpBadRequests{
     .name = "colony_http_bad_requests_total",
     .help = "Requests refused before they were routed, because they are not valid HTTP."};
+inline constexpr MetricFamily kTlsHandshakes{
+    .name = "colony_tls_handshakes_total",
+    .help = "TLS handshakes of a proxy's port by result: full, resumed, failed, timed_out, crowded_out.",
+    .labels = {"result"}};
+inline constexpr MetricFamily kTlsReloads{
+    .name = "colony_tls_certificate_reloads_total",
+    .help = "Changes of the proxy's certificate files by result: ok, failed (the old ones stay in use).",
+    .labels = {"result"}};
+inline constexpr MetricFamily kTlsExpiry{.name = "colony_tls_certificate_expiry_timestamp_seconds",
+                                         .help = "When the certificate that a proxy shows ends, as Unix time.",
+                                         .kind = MetricKind::kGauge};
 inline constexpr MetricFamily kRouterRequests{.name = "colony_router_requests_total",
                                               .help = "Requests that a proxy has sent to a replica of the deployment.",
                                               .labels = {"application", "deployment"},

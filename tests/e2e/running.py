@@ -71,7 +71,7 @@ class Colony:
                 raise AssertionError(f"colony up ended with {self.process.wait()}: {text} {self.errors()}")
             text += chunk
         self.banner = text.decode()
-        self.http = re.search(r"requests +http://(\S+)", self.banner)[1]
+        self.http = re.search(r"requests +https?://(\S+)", self.banner)[1]
         self.control = re.search(r"control +http://(\S+)", self.banner)[1]
         return self
 

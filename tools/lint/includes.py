@@ -48,7 +48,7 @@ LIBRARIES = {
     "prometheus-cpp": (["prometheus/"], ["observe/*.cc"]),
     "sqlite3": (["sqlite3"], ["store/*.cc"]),
     "onnxruntime": (["onnxruntime", "core/session/onnxruntime"], ["request/runtime/onnx/*"]),
-    "openssl": (["openssl/"], ["transport/net/*.cc"]),
+    "openssl": (["openssl/"], ["transport/tls/*"]),
     "googletest": (["gtest/", "gmock/"], ["*_test.cc", "*_test_support.*", "*/test_*.h", "*conformance*"]),
     "google-benchmark": (["benchmark/"], ["*_bench.cc"]),
 }

@@ -42,18 +42,22 @@ std::string sample_body(const json& metadata) {
 
 std::string usage(ControlClient& client, const std::string& http, const AppSpec& app) {
   const auto& ingress = app.ingress();
+  const bool tls = http.starts_with("https://");
+  const std::string url = tls ? http : "http://" + http, curl = tls ? "curl --cacert FILE" : "curl";
   if (!ingress.transform.empty() && !app.route_prefix.empty())
-    return fmt::format("curl --data-binary @FILE http://{}{}", http, app.route_prefix);
+    return fmt::format("{} --data-binary @FILE {}{}", curl, url, app.route_prefix);
   if (ingress.runtime == "echo" && !app.route_prefix.empty())
-    return fmt::format("curl -d hello http://{}{}", http, app.route_prefix);
+    return fmt::format("{} -d hello {}{}", curl, url, app.route_prefix);
   const auto model = app.model_names(ingress).front();
+  // WHY no more: which authority to trust, only the user knows.
+  if (tls) return fmt::format("{} {}/v2/models/{}   # its inputs", curl, url, model);
   auto reply = client.fetch(http, {"GET", "/v2/models/" + model, {{"host", http}}, {}}, 10s);
   std::string body;
   if (reply && reply->status == 200) body = sample_body(json::parse(reply->body, nullptr, false));
   if (body.empty())
-    return fmt::format("curl http://{}/v2/models/{}   # its inputs; then: colony infer {} --npy NAME=FILE.npy", http,
-                       model, app.name);
-  return fmt::format("curl -d '{}' http://{}/v2/models/{}/infer", body, http, model);
+    return fmt::format("curl {}/v2/models/{}   # its inputs; then: colony infer {} --npy NAME=FILE.npy", url, model,
+                       app.name);
+  return fmt::format("curl -d '{}' {}/v2/models/{}/infer", body, url, model);
 }
 
 int deploy(Target control, const std::string& http, const std::vector<AppSpec>& apps) {

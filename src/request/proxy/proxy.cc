@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "observe/metric_names.h"
 
 namespace colony::proxy {
 namespace {
@@ -47,7 +48,32 @@ async::Task<std::vector<T>> Proxy::on_every_loop(std::function<T(ProxyLoop&)> fn
   co_return out;
 }
 
+Result<void> Proxy::open_certificates() {
+  if (options_.tls.empty()) return {};
+  if (options_.metrics) {
+    shard_ = options_.metrics->shard();
+    expiry_ = shard_->gauge(observe::kTlsExpiry);
+    reloads_ = shard_->counter(observe::kTlsReloads, {"ok"});
+    failed_reloads_ = shard_->counter(observe::kTlsReloads, {"failed"});
+  }
+  TRY(certificates_, tls::CertificateFiles::open(home_, options_.tls, [this](tls::Reload reload) {
+        (reload == tls::Reload::kDone ? reloads_ : failed_reloads_).add();
+        if (reload == tls::Reload::kFailed) return;
+        show_certificate();
+        for (const auto& one : loops_)
+          one->loop->post([one, now = certificates_->current()] {
+            if (one->data) one->data->use_certificates(now);
+          });
+      }));
+  show_certificate();
+  options_.server.certificates = certificates_->current();
+  return {};
+}
+
+void Proxy::show_certificate() { expiry_.set(to_seconds(certificates_->current()->expires().time_since_epoch())); }
+
 async::Task<Result<async::Endpoint>> Proxy::start() {
+  CO_TRY_VOID(open_certificates());
   for (size_t i = 0; i < loops_.size(); ++i) {
     ProxyLoop::Options options{.node = options_.node, .server = options_.server, .metrics = options_.metrics};
     options.server.reuse_port = loops_.size() > 1;
@@ -133,8 +159,11 @@ async::Task<void> Proxy::acknowledge() {
 }
 
 ProxyRecord Proxy::record() const {
-  return {
-      .id = options_.id, .address = endpoint_.text, .node = options_.node, .zone = options_.zone, .ongoing = ongoing()};
+  return {.id = options_.id,
+          .address = (options_.tls.empty() ? "" : "https://") + endpoint_.text,
+          .node = options_.node,
+          .zone = options_.zone,
+          .ongoing = ongoing()};
 }
 
 async::Task<void> Proxy::keep_registered() {
@@ -185,6 +214,7 @@ async::Task<bool> Proxy::drain(Deadline deadline) {
 async::Task<void> Proxy::stop() {
   leaving_ = true;
   subscription_.reset();
+  certificates_.reset();
   scope_.stop();
   co_await scope_.join();
   std::vector<async::OneShot<bool>> ended;

@@ -13,6 +13,7 @@
 #include "discovery/contract.h"
 #include "discovery/table_view.h"
 #include "request/proxy/proxy_loop.h"
+#include "transport/tls/certificate_files.h"
 
 namespace colony::proxy {
 
@@ -23,6 +24,7 @@ struct ProxyOptions {
   Duration lease = 5s;
   Duration renew = 1s;
   http::ServerOptions server;
+  tls::Files tls;                       // empty: the port speaks plain HTTP
   observe::Metrics* metrics = nullptr;  // outlives the proxy
 };
 
@@ -63,6 +65,8 @@ class Proxy {
     std::unique_ptr<ProxyLoop> data;  // touched on `loop` only
     uint64_t applied = 0;             // home
   };
+  Result<void> open_certificates();
+  void show_certificate();
   void on_update(const TableUpdate& update);
   void applied(size_t index, uint64_t revision);
   async::Task<void> acknowledge();
@@ -77,6 +81,10 @@ class Proxy {
   ProxyOptions options_;
   std::vector<async::Loop*> loop_list_;
   std::vector<std::shared_ptr<OneLoop>> loops_;
+  std::unique_ptr<observe::MetricShard> shard_;
+  observe::Gauge expiry_;
+  observe::Counter reloads_, failed_reloads_;
+  std::unique_ptr<tls::CertificateFiles> certificates_;
   SnapshotBuilder builder_;
   discovery::TableView view_;
   std::unique_ptr<discovery::Subscription> subscription_;

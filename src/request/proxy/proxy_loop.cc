@@ -26,6 +26,13 @@ ProxyLoop::ProxyLoop(async::Loop& loop, size_t index, Options options)
   if (!shard_) return;
   connections_ = shard_->gauge(observe::kHttpConnections);
   bad_requests_ = shard_->counter(observe::kHttpBadRequests);
+  if (options_.server.certificates) {
+    tls_full_ = shard_->counter(observe::kTlsHandshakes, {"full"});
+    tls_resumed_ = shard_->counter(observe::kTlsHandshakes, {"resumed"});
+    tls_failed_ = shard_->counter(observe::kTlsHandshakes, {"failed"});
+    tls_timed_out_ = shard_->counter(observe::kTlsHandshakes, {"timed_out"});
+    tls_crowded_out_ = shard_->counter(observe::kTlsHandshakes, {"crowded_out"});
+  }
   gauges_.arm_after(kGaugesEvery);
 }
 
@@ -39,6 +46,10 @@ ProxyLoop::~ProxyLoop() {
 Result<async::Endpoint> ProxyLoop::listen(const async::Endpoint& at) {
   TRY(server_, http::Server::listen(loop_, at, *this, options_.server));
   return server_->endpoint();
+}
+
+void ProxyLoop::use_certificates(std::shared_ptr<const tls::ServerContext> certificates) {
+  if (server_) server_->use_certificates(certificates);
 }
 
 ServerView ProxyLoop::view() const { return {snapshot_ ? snapshot_->routes.get() : nullptr, draining_}; }
@@ -83,7 +94,7 @@ void ProxyLoop::drain() {
 // What the proxy answers by itself carries the request's id as well.
 std::string ProxyLoop::id_line(http::Exchange& exchange, const http::RequestHead& head) {
   std::string added, id;
-  append_added_lines(added, read_fields(head), exchange.peer(), loop_.rng(), id);
+  append_added_lines(added, read_fields(head), exchange, loop_.rng(), id);
   return "x-request-id: " + id + "\r\n";
 }
 
@@ -177,6 +188,12 @@ void ProxyLoop::show_gauges() {
   const http::ServerStats now = server_stats();
   connections_.set(static_cast<double>(now.open_connections));
   bad_requests_.add(now.bad_requests - std::exchange(shown_bad_, now.bad_requests));
+  const tls::AcceptorStats before = std::exchange(shown_tls_, now.tls);
+  tls_full_.add((now.tls.done - now.tls.resumed) - (before.done - before.resumed));
+  tls_resumed_.add(now.tls.resumed - before.resumed);
+  tls_failed_.add(now.tls.failed - before.failed);
+  tls_timed_out_.add(now.tls.timed_out - before.timed_out);
+  tls_crowded_out_.add(now.tls.crowded_out - before.crowded_out);
   gauges_.arm_after(kGaugesEvery);
 }
 

@@ -29,6 +29,7 @@ class ProxyLoop final : public http::Service, private ForwardHost {
 
   Result<async::Endpoint> listen(const async::Endpoint& at);
   void apply(std::shared_ptr<const Snapshot> snapshot);
+  void use_certificates(std::shared_ptr<const tls::ServerContext> certificates);
   // Not ready any more; the server answers what it has begun and takes nothing new.
   void drain();
   bool drained() const { return server_ == nullptr || server_->drained(); }
@@ -65,6 +66,8 @@ class ProxyLoop final : public http::Service, private ForwardHost {
   observe::Gauge connections_;
   observe::Counter bad_requests_;
   uint64_t shown_bad_ = 0;
+  observe::Counter tls_full_, tls_resumed_, tls_failed_, tls_timed_out_, tls_crowded_out_;
+  tls::AcceptorStats shown_tls_;
   std::shared_ptr<const Snapshot> snapshot_;
   bool draining_ = false;
   std::map<std::string, std::unique_ptr<DeploymentQueue>> deployments_;  // by key

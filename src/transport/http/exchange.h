@@ -56,6 +56,7 @@ class Exchange {
   virtual Carrier carrier() const = 0;
   virtual Deadline deadline() const = 0;  // from the carrier (the frame link's head); never() when it has none
   virtual std::string_view peer() const = 0;
+  virtual bool secure() const { return false; }  // came over TLS
   virtual async::Loop& loop() = 0;
 
  protected:

@@ -40,6 +40,7 @@ class Http1Connection final : public Connection, public Exchange {
   Carrier carrier() const override { return Carrier::kHttp1; }
   Deadline deadline() const override { return Deadline::never(); }
   std::string_view peer() const override { return peer_; }
+  bool secure() const override { return context_.options.certificates != nullptr; }
   async::Loop& loop() override { return context_.loop; }
 
  private:

@@ -41,6 +41,7 @@ class H2Stream final : public Exchange {
   Carrier carrier() const override { return Carrier::kHttp2; }
   Deadline deadline() const override { return Deadline::never(); }
   std::string_view peer() const override;
+  bool secure() const override;
   async::Loop& loop() override;
 
  private:

@@ -66,6 +66,7 @@ void H2Stream::reset(int32_t id) {
 }
 
 std::string_view H2Stream::peer() const { return connection_.peer_; }
+bool H2Stream::secure() const { return connection_.context_.options.certificates != nullptr; }
 async::Loop& H2Stream::loop() { return connection_.context_.loop; }
 
 void H2Stream::reply(std::string_view block, std::string_view body, More more) {

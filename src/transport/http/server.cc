@@ -1,7 +1,9 @@
-// The listening server: accepts, looks at the first bytes, and hands the stream to the carrier that speaks them.
+// The listening server: accepts, lets TLS come to terms where it is spoken, and hands the stream to the carrier that was
+// agreed there or that its first bytes name.
 #include "transport/http/server.h"
 
 #include <algorithm>
+#include <optional>
 #include <unordered_map>
 #include <vector>
 
@@ -18,7 +20,7 @@ class HttpServer;
 // A stream of which too little has been seen to know its carrier. Owned by the server; hands the stream on or ends.
 class FreshStream final : public async::StreamHandler {
  public:
-  FreshStream(HttpServer& server, std::unique_ptr<async::Stream> stream);
+  FreshStream(HttpServer& server, std::unique_ptr<async::Stream> stream, tls::Protocol agreed);
   size_t on_bytes(std::string_view data) override;
   void on_end() override;
   void on_closed(const Error&) override { on_end(); }
@@ -26,6 +28,7 @@ class FreshStream final : public async::StreamHandler {
  private:
   HttpServer& server_;
   std::unique_ptr<async::Stream> stream_;
+  const tls::Protocol agreed_;
   async::Timer timer_;
   bool begun_ = false;
 };
@@ -35,11 +38,18 @@ class HttpServer final : public Server {
   HttpServer(async::Loop& loop, Service& service, ServerOptions options)
       : options_(options),
         context_{loop, service, options_, stats_, [this](Connection& c) { bury(c); }},
-        reap_(loop, [this] { reap(); }) {}
+        reap_(loop, [this] { reap(); }) {
+    if (options_.certificates)
+      acceptor_.emplace(loop, options_.certificates, options_.tls, [this](std::unique_ptr<tls::TlsStream> s) {
+        const tls::Protocol agreed = s->protocol();
+        add_fresh(std::move(s), agreed);
+      });
+  }
 
   // What is destroyed here says on_done(false) to its requests; whoever that is may still look at this server.
   ~HttpServer() override {
     listener_.reset();
+    acceptor_.reset();
     fresh_.clear();
     auto connections = std::move(connections_);
     connections_.clear();
@@ -61,6 +71,7 @@ class HttpServer final : public Server {
     listener_.reset();
     for (auto& [key, fresh] : fresh_) dead_fresh_.push_back(std::move(fresh));
     fresh_.clear();
+    if (acceptor_) acceptor_->end_all();
     drain_connections();
     reap_.schedule();
   }
@@ -71,11 +82,16 @@ class HttpServer final : public Server {
     for (Connection* c : all) c->drain();  // a closed one stays in memory until reap()
   }
 
+  void use_certificates(std::shared_ptr<const tls::ServerContext> certificates) override {
+    acceptor_->use(std::move(certificates));
+  }
+
   bool drained() const override { return draining_ && open() == 0; }
 
   ServerStats stats() const override {
     ServerStats s = stats_;
     s.open_connections = open();
+    if (acceptor_) s.tls = acceptor_->stats();
     return s;
   }
 
@@ -98,7 +114,7 @@ class HttpServer final : public Server {
   }
 
  private:
-  size_t open() const { return connections_.size() + fresh_.size(); }
+  size_t open() const { return connections_.size() + fresh_.size() + (acceptor_ ? acceptor_->open() : 0); }
 
   void accept(std::unique_ptr<async::Stream> stream) {
     if (open() >= options_.max_connections) {
@@ -106,7 +122,14 @@ class HttpServer final : public Server {
       return;
     }
     ++stats_.accepted;
-    auto fresh = std::make_unique<FreshStream>(*this, std::move(stream));
+    if (acceptor_)
+      acceptor_->accept(std::move(stream));
+    else
+      add_fresh(std::move(stream), tls::Protocol::kNone);
+  }
+
+  void add_fresh(std::unique_ptr<async::Stream> stream, tls::Protocol agreed) {
+    auto fresh = std::make_unique<FreshStream>(*this, std::move(stream), agreed);
     FreshStream* key = fresh.get();
     fresh_.emplace(key, std::move(fresh));
   }
@@ -130,6 +153,7 @@ class HttpServer final : public Server {
   ServerStats stats_;
   ConnectionContext context_;
   std::unique_ptr<async::Listener> listener_;
+  std::optional<tls::Acceptor> acceptor_;
   async::Endpoint endpoint_;
   bool draining_ = false;
   std::unordered_map<FreshStream*, std::unique_ptr<FreshStream>> fresh_;
@@ -139,8 +163,11 @@ class HttpServer final : public Server {
   async::Deferred reap_;
 };
 
-FreshStream::FreshStream(HttpServer& server, std::unique_ptr<async::Stream> stream)
-    : server_(server), stream_(std::move(stream)), timer_(server.context().loop, [this] { server_.drop(*this); }) {
+FreshStream::FreshStream(HttpServer& server, std::unique_ptr<async::Stream> stream, tls::Protocol agreed)
+    : server_(server),
+      stream_(std::move(stream)),
+      agreed_(agreed),
+      timer_(server.context().loop, [this] { server_.drop(*this); }) {
   stream_->set_handler(this);
   timer_.arm_after(server.context().options.idle_timeout);
 }
@@ -155,8 +182,10 @@ size_t FreshStream::on_bytes(std::string_view data) {
     return data.substr(0, n) == with.substr(0, n);
   };
   constexpr std::string_view kHttp2 = kHttp2Preface.substr(0, 14);
-  const bool frames = context.options.accept_frames && begins(frame::kMagic), http2 = begins(kHttp2);
-  if ((frames && data.size() < frame::kMagic.size()) || (http2 && data.size() < kHttp2.size())) {
+  const bool told = agreed_ != tls::Protocol::kNone;
+  const bool frames = !told && context.options.accept_frames && begins(frame::kMagic);
+  const bool http2 = told ? agreed_ == tls::Protocol::kHttp2 : begins(kHttp2);
+  if ((frames && data.size() < frame::kMagic.size()) || (http2 && !told && data.size() < kHttp2.size())) {
     if (!std::exchange(begun_, true)) timer_.arm_after(context.options.head_timeout);
     return 0;
   }

@@ -6,23 +6,27 @@
 
 #include "async/loop.h"
 #include "transport/http/exchange.h"
+#include "transport/tls/acceptor.h"
 
 namespace colony::http {
 
 struct ServerOptions {
   bool accept_frames = false;  // the replica's socket
   bool reuse_port = false;
-  size_t max_connections = 20000;   // LIMIT: further ones are closed at once and counted
-  Duration idle_timeout = 75s;      // keep-alive without a request
-  Duration head_timeout = 10s;      // from the first byte of a head to its end
-  size_t body_window = 256 * 1024;  // request bytes accepted ahead of consumed()
-  size_t max_streams = 256;         // HTTP/2 concurrent streams per connection
+  size_t max_connections = 20000;                          // LIMIT: further ones are closed at once and counted
+  Duration idle_timeout = 75s;                             // keep-alive without a request
+  Duration head_timeout = 10s;                             // from the first byte of a head to its end
+  size_t body_window = 256 * 1024;                         // request bytes accepted ahead of consumed()
+  size_t max_streams = 256;                                // HTTP/2 concurrent streams per connection
+  std::shared_ptr<const tls::ServerContext> certificates;  // null: no TLS; else nothing but TLS
+  tls::AcceptorOptions tls;
 };
 
 struct ServerStats {
   uint64_t accepted = 0, refused = 0, requests = 0, bad_requests = 0;
   size_t open_connections = 0, open_requests = 0;
   size_t open_links = 0;  // of the connections, those that are framed links
+  tls::AcceptorStats tls;
 };
 
 class Server {
@@ -36,6 +40,8 @@ class Server {
   // Only the connections that are open now are told to begin nothing new; new ones are still accepted (a replica that
   // drains goes on answering its master).
   virtual void drain_connections() = 0;
+  // For connections from now on; only where options.certificates was given.
+  virtual void use_certificates(std::shared_ptr<const tls::ServerContext> certificates) = 0;
   virtual bool drained() const = 0;  // after drain(): no connection is left
   virtual ServerStats stats() const = 0;
 };

@@ -35,7 +35,7 @@ void Forward::begin(http::Exchange& exchange, const http::RequestHead& head, con
   // The head is kept in the form in which it travels: it may be sent twice.
   std::string& lines = body_;  // empty until the body comes; borrowed for the added lines
   lines.clear();
-  append_added_lines(lines, fields, exchange.peer(), host_.loop().rng(), request_id_);
+  append_added_lines(lines, fields, exchange, host_.loop().rng(), request_id_);
   block_.clear();
   http::append_forwardable(block_, head, lines);
   body_.clear();

@@ -68,7 +68,7 @@ RequestFields read_fields(const http::RequestHead& head) {
   return out;
 }
 
-void append_added_lines(std::string& out, const RequestFields& fields, std::string_view peer, Rng& rng,
+void append_added_lines(std::string& out, const RequestFields& fields, const http::Exchange& exchange, Rng& rng,
                         std::string& request_id) {
   if (fields.request_id.empty()) {
     request_id.clear();
@@ -90,8 +90,8 @@ void append_added_lines(std::string& out, const RequestFields& fields, std::stri
     out += "-01\r\n";
   }
   out += "x-forwarded-for: ";
-  out += host_of(peer);
-  out += "\r\nx-forwarded-proto: http\r\n";
+  out += host_of(exchange.peer());
+  out += exchange.secure() ? "\r\nx-forwarded-proto: https\r\n" : "\r\nx-forwarded-proto: http\r\n";
 }
 
 }  // namespace colony::proxy

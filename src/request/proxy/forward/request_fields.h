@@ -6,7 +6,7 @@
 
 #include "base/rng.h"
 #include "base/time.h"
-#include "transport/http/head.h"
+#include "transport/http/exchange.h"
 
 namespace colony::proxy {
 
@@ -24,7 +24,7 @@ RequestFields read_fields(const http::RequestHead& head);
 
 // Appends the lines that go to the replica besides the request's own: x-request-id and traceparent when they are missing,
 // x-forwarded-for and x-forwarded-proto. `request_id` is set to the id that the request now has.
-void append_added_lines(std::string& out, const RequestFields& fields, std::string_view peer, Rng& rng,
+void append_added_lines(std::string& out, const RequestFields& fields, const http::Exchange& exchange, Rng& rng,
                         std::string& request_id);
 
 }  // namespace colony::proxy
