@@ -90,7 +90,7 @@ void BufferedStream::shutdown_write() {
 // read first.
 void BufferedStream::break_with(Error error) {
   if (dead()) return;
-  error_ = std::move(error);
+  error_ = std::make_unique<Error>(std::move(error));
   outbox_.clear();
   readable_ = true;
   turn_->put_off(*this);
@@ -158,7 +158,7 @@ void BufferedStream::read_and_show(bool& gone) {
   const size_t room = in_scratch ? Turn::kReadMax : std::min(kept_.room_size(), Turn::kReadMax);
   const Io io = receive(at, room);
   const bool more_to_come = hung_up_ || (end_follows_ && !end_seen_) || broken_ ||
-                            error_.has_value();  // the end, or the error, after the bytes
+                            error_ != nullptr;  // the end, or the error, after the bytes
   broken_ = false;
   if (io.n > 0) {
     const auto n = static_cast<size_t>(io.n);

@@ -4,7 +4,7 @@
 
 #include <sys/types.h>
 
-#include <optional>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -57,7 +57,7 @@ class BufferedStream : public Stream, public LinkStream, public Source, public H
   void break_with(Error error);
 
  private:
-  bool dead() const { return closed_ || error_.has_value(); }
+  bool dead() const { return closed_ || error_ != nullptr; }
   bool wants_service() const;
   void read_and_show(bool& gone);
   void show_kept(bool& gone);
@@ -72,9 +72,9 @@ class BufferedStream : public Stream, public LinkStream, public Source, public H
   Buffer outbox_;
   bool* gone_ = nullptr;  // set by the destructor while a callback runs
   uint64_t read_in_turn_ = 0;
-  std::optional<Error> error_;  // the transport broke; on_closed is owed until closed_
-  bool readable_ = false;       // receive() may give something
-  bool blocked_ = false;        // send() said EAGAIN or took a part
+  std::unique_ptr<Error> error_;  // the transport broke; on_closed is owed until closed_. WHY a pointer: idle streams
+  bool readable_ = false;         // receive() may give something
+  bool blocked_ = false;          // send() said EAGAIN or took a part
   bool drain_owed_ = false;
   bool gather_ = false;
   bool paused_ = false;

@@ -202,14 +202,14 @@ bool EpollContext::rings_wake() {
 // ---- the stream ----
 
 bool EpollStream::expect_ring() {
-  if (fd_ < 0 || peer_.family() != AF_UNIX || ring_) return false;
+  if (fd_ < 0 || peer_.sin6_family != AF_UNIX || ring_) return false;
   ring_ = std::make_unique<EpollRing>(context_, *this);
   return true;
 }
 
 Result<void> EpollStream::offer_ring(std::string_view message) {
   if (!is_closed()) flush();
-  if (is_closed() || pending() > 0 || peer_.family() != AF_UNIX || ring_)
+  if (is_closed() || pending() > 0 || peer_.sin6_family != AF_UNIX || ring_)
     return fail(unimplemented("this stream cannot offer a ring"));
   auto ring = std::make_unique<EpollRing>(context_, *this);
   TRY_VOID(ring->offer(fd_, message));

@@ -1,10 +1,10 @@
 // Sockets under BufferedStream: TCP and unix. See epoll_sources.h.
-#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 
 #include "async/epoll_ring.h"
 
@@ -25,18 +25,32 @@ void tune(int fd, int family) {
 
 }  // namespace
 
-EpollStream::EpollStream(EpollContext& context, int fd, SocketAddress peer)
-    : BufferedStream(context.turn), context_(context), fd_(fd), peer_(peer) {}
+EpollStream::EpollStream(EpollContext& context, int fd, const SocketAddress& peer)
+    : BufferedStream(context.turn), context_(context), fd_(fd) {
+  std::memcpy(&peer_, &peer.storage, sizeof peer_);
+}
 
 EpollStream::~EpollStream() { EpollStream::close_transport(); }
 
 Result<void> EpollStream::set_up(bool registered_before) {
-  tune(fd_, peer_.family());
-  return registered_before ? context_.poller.change(fd_, *this, kStreamEvents)
-                           : context_.poller.add(fd_, *this, kStreamEvents);
+  tune(fd_, peer_.sin6_family);
+  const uint32_t events = peer_.sin6_family == AF_UNIX ? kUnixStreamEvents : kStreamEvents;
+  return registered_before ? context_.poller.change(fd_, *this, events) : context_.poller.add(fd_, *this, events);
 }
 
-std::string EpollStream::peer() const { return peer_.family() == AF_UNIX ? "unix" : address_text(peer_); }
+void EpollStream::ask_for_room(bool on) {
+  if (peer_.sin6_family != AF_UNIX || asked_for_room_ == on) return;
+  // A failure leaves the stream waiting for its peer's end, like one that never reads.
+  if (context_.poller.change(fd_, *this, on ? kStreamEvents : kUnixStreamEvents)) asked_for_room_ = on;
+}
+
+std::string EpollStream::peer() const {
+  if (peer_.sin6_family == AF_UNIX) return "unix";
+  SocketAddress address;
+  std::memcpy(&address.storage, &peer_, sizeof peer_);
+  address.size = sizeof peer_;
+  return address_text(address);
+}
 
 void EpollStream::on_events(uint32_t events) {
   if (fd_ < 0) return;
@@ -48,7 +62,10 @@ void EpollStream::on_events(uint32_t events) {
     now_hung_up();
   else if (events & (EPOLLIN | EPOLLRDHUP))
     now_readable(events & EPOLLRDHUP);
-  if (events & EPOLLOUT) now_writable();
+  if (events & EPOLLOUT) {
+    ask_for_room(false);
+    now_writable();
+  }
 }
 
 BufferedStream::Io EpollStream::receive(char* to, size_t room) {
@@ -74,8 +91,13 @@ BufferedStream::Io EpollStream::send(std::string_view a, std::string_view b) {
       message.msg_iovlen = 2;
       n = ::sendmsg(fd_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     }
-    if (n >= 0) return {n, 0};
-    if (errno != EINTR) return {-1, errno};
+    if (n >= 0) {
+      if (static_cast<size_t>(n) < a.size() + b.size()) ask_for_room(true);
+      return {n, 0};
+    }
+    const int err = errno;
+    if (err == EAGAIN) ask_for_room(true);
+    if (err != EINTR) return {-1, err};
   }
 }
 
