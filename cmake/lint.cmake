@@ -12,3 +12,12 @@ if(TARGET colony)
   add_test(NAME docs.tables COMMAND "${CMAKE_SOURCE_DIR}/tools/docs/tables.py" "$<TARGET_FILE:colony>")
   set_tests_properties(docs.tables PROPERTIES LABELS docs TIMEOUT 30)
 endif()
+# What a request costs the proxy, in counts. Measured on what people run: the release binary that ./dev test names, or this
+# build's own when it is no sanitizer's.
+if(TARGET colony)
+  add_test(NAME gate.path COMMAND "${CMAKE_SOURCE_DIR}/bench/path.py" --check --requests 3200)
+  set_tests_properties(gate.path PROPERTIES LABELS gate TIMEOUT 600)
+  if(NOT COLONY_SANITIZE)
+    set_tests_properties(gate.path PROPERTIES ENVIRONMENT "COLONY_E2E_BINARY=$<TARGET_FILE:colony>")
+  endif()
+endif()
