@@ -6,7 +6,7 @@ endforeach()
 add_test(NAME lint.self COMMAND "${CMAKE_SOURCE_DIR}/tools/lint/lint_test.py")
 set_tests_properties(lint.self PROPERTIES LABELS lint TIMEOUT 30)
 add_test(NAME tools.test_run COMMAND "${CMAKE_SOURCE_DIR}/tools/test/self_test.py")
-set_tests_properties(tools.test_run PROPERTIES LABELS lint TIMEOUT 60)
+set_tests_properties(tools.test_run PROPERTIES LABELS lint TIMEOUT 240)
 # What the documents say about keys and metrics is what the program says.
 if(TARGET colony)
   add_test(NAME docs.tables COMMAND "${CMAKE_SOURCE_DIR}/tools/docs/tables.py" "$<TARGET_FILE:colony>")

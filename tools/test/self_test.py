@@ -43,6 +43,37 @@ class RunGtest(unittest.TestCase):
         self.assertEqual(self.run_with(report_of("COMPLETED", "SKIPPED"), ci=""), 0)
 
 
+class RunPytest(unittest.TestCase):
+    """run_pytest around a file of tests written here."""
+
+    def run_with(self, text, ci="true"):
+        with tempfile.TemporaryDirectory(prefix="colony-self-") as folder:
+            path = os.path.join(folder, "test_it.py")
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text)
+            return subprocess.run([os.path.join(HERE, "run_pytest"), path], capture_output=True, check=False, text=True,
+                                  env=dict(os.environ, CI=ci, COLONY_BINARY="/bin/true", TMPDIR=folder))
+
+    def test_a_test_that_passes_passes(self):
+        done = self.run_with("def test_a():\n    pass\n")
+        self.assertEqual(done.returncode, 0, done.stdout)
+
+    def test_a_skipped_test_fails_under_ci_only(self):
+        text = "import pytest\ndef test_a():\n    pytest.skip('no')\n"
+        self.assertEqual(self.run_with(text).returncode, 1)
+        self.assertEqual(self.run_with(text, ci="").returncode, 0)
+
+    def test_what_a_sanitizer_says_in_a_child_fails_the_run(self):
+        done = self.run_with(
+            "import os, re\n"
+            "def test_a():\n"
+            "    for name in ('ASAN', 'TSAN', 'UBSAN', 'LSAN'):\n"
+            "        path = re.search('log_path=([^:]+)', os.environ[name + '_OPTIONS'])[1]\n"
+            "        open(path + '.77', 'w').write('WARNING: data race in ' + name)\n", ci="")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("data race in TSAN", done.stdout)
+
+
 class Leftovers(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory(prefix="colony-self-")
