@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "engine/agent/remote.h"
 #include "engine/embedded/embedded.h"
+#include "store/data_dir.h"
 
 namespace colony::app {
 namespace {
@@ -38,6 +39,7 @@ class Launcher final : public House {
       : loop_(loop), config_(config), on_shutdown_(std::move(on_shutdown)), scope_(loop) {}
 
   async::Task<Result<Addresses>> start() override {
+    CO_TRY(lock_, store::lock_data_dir(config_.data_dir, "up.lock"));
     CO_TRY(auto address, agent_address(run_dir_of(config_)));
     agent_ = std::make_unique<engine::RemoteAgent>(loop_, async::Endpoint{address});
     engine_ = std::make_unique<engine::EmbeddedEngine>(loop_, std::vector<engine::AgentPort*>{agent_.get()});
@@ -86,6 +88,7 @@ class Launcher final : public House {
     co_await scope_.join();
     engine_.reset();
     agent_.reset();
+    lock_.reset();
   }
 
   async::Task<void> kill() override {
@@ -258,6 +261,7 @@ class Launcher final : public House {
   // Of our child, or of an agent that a launcher before us has started: its pid is in a file and its name is checked.
   pid_t agent_pid() const {
     if (child_) return child_->alive() ? child_->pid() : 0;
+    if (!lock_) return 0;
     std::ifstream in(run_dir_of(config_) + "/agent.pid");
     pid_t pid = 0;
     if (!(in >> pid) || pid <= 1) return 0;
@@ -270,6 +274,7 @@ class Launcher final : public House {
   Config config_;
   std::function<void()> on_shutdown_;
   async::Scope scope_;
+  std::unique_ptr<store::DataDirLock> lock_;  // null: another Colony has the data dir, its agent is not ours to end
   std::unique_ptr<async::Process> child_;
   std::unique_ptr<engine::RemoteAgent> agent_;
   std::unique_ptr<engine::EmbeddedEngine> engine_;
