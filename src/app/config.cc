@@ -38,7 +38,20 @@ constexpr SettingRow kRows[] = {
     {"log_level", SettingKind::kChoice, "info", "debug, info, warn or error", "debug|info|warn|error"},
     {"log_format", SettingKind::kChoice, "auto", "auto (text on a terminal, else JSON), text or json",
      "auto|text|json"},
+    {"file", SettingKind::kFiles, "", "applications to deploy once it is up; several with commas between them", "",
+     "-f"},
+    {"detach", SettingKind::kSwitch, "false", "return as soon as it is ready", "", "-d"},
 };
+
+std::vector<std::string> split_files(std::string_view text) {
+  std::vector<std::string> out;
+  while (!text.empty()) {
+    const auto name = text.substr(0, text.find(','));
+    if (!name.empty()) out.emplace_back(name);
+    text.remove_prefix(std::min(name.size() + 1, text.size()));
+  }
+  return out;
+}
 
 bool address_ok(std::string_view text) {
   const auto colon = text.rfind(':');
@@ -56,7 +69,8 @@ std::string wrong(const SettingRow& row, const std::string& value) {
   const bool whole = numeric && number >= 0 && number <= 100000 && number == static_cast<int>(number);
   switch (row.kind) {
     case SettingKind::kText:
-    case SettingKind::kPath: return {};
+    case SettingKind::kPath:
+    case SettingKind::kFiles: return {};
     case SettingKind::kAddress: return address_ok(value) ? "" : "is no HOST:PORT, such as 127.0.0.1:8000";
     case SettingKind::kCount: return whole ? "" : "is no whole number from 0 to 100000";
     case SettingKind::kSeconds:
@@ -143,6 +157,13 @@ Result<Config> resolve(const std::map<std::string, std::string>& flags, const st
     if (row.kind == SettingKind::kAddress && o.value.starts_with(':')) o.value = "127.0.0.1" + o.value;
     if (row.kind == SettingKind::kPath && !o.value.empty())
       o.value = std::filesystem::absolute(o.value).lexically_normal().string();
+    if (row.kind == SettingKind::kFiles) {
+      std::string all;
+      for (const auto& name : split_files(o.value))
+        all += (all.empty() ? "" : ",") +
+               (name == "-" ? name : std::filesystem::absolute(name).lexically_normal().string());
+      o.value = all;
+    }
     if (auto w = wrong(row, o.value); !w.empty())
       problems.push_back(
           fmt::format("{} (from {}): '{}' {}", row.key, o.source == "flag" ? flag_of(row) : o.source, o.value, w));
@@ -179,6 +200,8 @@ Result<Config> resolve(const std::map<std::string, std::string>& flags, const st
   c.drain_timeout = from_seconds(std::stod(value("drain_timeout_s")));
   c.log_level = value("log_level");
   c.log_format = value("log_format");
+  c.detach = value("detach") == "true";
+  c.files = split_files(value("file"));
   if (!c.token_file.empty()) {
     std::ifstream in(c.token_file);
     if (!in || !std::getline(in, c.token) || c.token.size() < 16)

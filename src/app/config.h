@@ -13,14 +13,15 @@
 
 namespace colony::app {
 
-enum class SettingKind : uint8_t { kText, kAddress, kPath, kCount, kSeconds, kSwitch, kChoice };
+enum class SettingKind : uint8_t { kText, kAddress, kPath, kCount, kSeconds, kSwitch, kChoice, kFiles };
 
 struct SettingRow {
   std::string_view key;  // in the file: "data_dir"; the flag is --data-dir, the variable COLONY_DATA_DIR
   SettingKind kind;
   std::string_view fallback;  // as text
   std::string_view help;
-  std::string_view choices;  // kChoice: "a|b|c"
+  std::string_view choices;      // kChoice: "a|b|c"
+  std::string_view letter = {};  // of the flag: "-d"; a setting with a letter is one of `colony up` alone
 };
 std::span<const SettingRow> setting_rows();
 std::string flag_of(const SettingRow& row);      // "--data-dir"
@@ -37,6 +38,8 @@ struct Config {
   double cpus = 0;                    // capacity for num_cpus; 0: 8 per core
   Duration drain_timeout = 30s;       // Ctrl-C: how long running requests may take to end
   std::string token;                  // read from token_file
+  bool detach = false;
+  std::vector<std::string> files;  // applications to deploy once it is up; "-" is stdin
 
   struct Origin {
     std::string value, source;  // source: "flag", "COLONY_HTTP", "colony.yaml:3", "default"

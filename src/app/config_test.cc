@@ -59,6 +59,19 @@ TEST(Config, EveryProblemIsNamedAllAtOnce) {
   std::filesystem::remove(path);
 }
 
+TEST(Config, FilesAreAListOfAbsolutePathsWhereverTheyComeFrom) {
+  const auto path = file("file: a.yaml,/b.yaml\ndetach: true\n");
+  const auto here = std::filesystem::current_path().string();
+  auto c = resolve({}, path, no_env);
+  ASSERT_TRUE(c) << c.error().message;
+  EXPECT_EQ(c->files, (std::vector<std::string>{here + "/a.yaml", "/b.yaml"}));
+  EXPECT_TRUE(c->detach);
+  c = resolve({{"file", "-"}}, path, no_env);
+  ASSERT_TRUE(c) << c.error().message;
+  EXPECT_EQ(c->files, (std::vector<std::string>{"-"}));
+  std::filesystem::remove(path);
+}
+
 TEST(Config, ControlOffLoopbackNeedsAToken) {
   auto c = resolve({{"control", "0.0.0.0:8270"}}, "", no_env);
   ASSERT_FALSE(c);

@@ -64,6 +64,9 @@ std::string banner(const Config& config, const Addresses& at) {
   return out;
 }
 
+// Names, in the environment of the process that -d starts, the pipe that it says on that it is ready.
+constexpr const char* kReadyFd = "COLONY_READY_FD";
+
 // -d: the same command again, in a session of its own, with its output in a file; returns when it says that it is ready.
 int detach(const UpOptions& options) {
   auto binary = own_binary();
@@ -83,10 +86,9 @@ int detach(const UpOptions& options) {
     dup2(out, 1);
     dup2(out, 2);
     close(ready[0]);
-    setenv("COLONY_READY_FD", std::to_string(ready[1]).c_str(), 1);
+    setenv(kReadyFd, std::to_string(ready[1]).c_str(), 1);
     std::vector<char*> argv;
-    for (const auto& a : options.argv)
-      if (a != "-d" && a != "--detach") argv.push_back(const_cast<char*>(a.c_str()));
+    for (const auto& a : options.argv) argv.push_back(const_cast<char*>(a.c_str()));
     argv.push_back(nullptr);
     execv(binary->c_str(), argv.data());
     _exit(127);
@@ -109,12 +111,18 @@ int detach(const UpOptions& options) {
 }
 
 void tell_ready(const std::string& text) {
-  const char* fd_text = std::getenv("COLONY_READY_FD");
+  const char* fd_text = std::getenv(kReadyFd);
   if (!fd_text) return;
   const int fd = std::atoi(fd_text);
   (void)!write(fd, text.data(), text.size());
   close(fd);
-  unsetenv("COLONY_READY_FD");
+  unsetenv(kReadyFd);
+}
+
+// `run`: nothing of the temporary data dir is left, however it ends.
+void remove_ephemeral(const UpOptions& options) {
+  std::error_code ec;
+  if (options.ephemeral) fs::remove_all(options.config.data_dir, ec);
 }
 
 class Up {
@@ -148,6 +156,7 @@ class Up {
   }
   async::Task<void> kill() {
     co_await house_->kill();
+    remove_ephemeral(options_);
     _exit(130);
   }
 
@@ -203,7 +212,7 @@ int up(UpOptions options) {
     if (auto certificates = tls::ServerContext::load(options.config.tls); !certificates)
       return cli::finish(certificates.error());
   }
-  if (options.detach) return detach(options);
+  if (options.config.detach && !std::getenv(kReadyFd)) return detach(options);
   set_up_log("colony", options.config.log_level, options.config.log_format);
   const std::string dir = options.ephemeral ? options.config.data_dir : std::string();
   int code = 1;

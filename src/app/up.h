@@ -13,7 +13,6 @@ namespace colony::app {
 struct UpOptions {
   Config config;
   std::vector<AppSpec> apps;      // applied once the control API answers (-f, run)
-  bool detach = false;            // -d: returns when the control API answers
   bool ephemeral = false;         // run: the data dir is taken away at the end
   std::vector<std::string> argv;  // of this process, for -d
 };

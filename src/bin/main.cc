@@ -20,19 +20,28 @@ using namespace colony;
 struct UpFlags {
   std::map<std::string, std::string> values;  // of settings, by key
   std::string config_file;
-  std::vector<std::string> files;
   std::string model;  // of `run`
-  bool detach = false, print_config = false, json = false;
+  bool print_config = false, json = false;
 };
 
 void add_settings(CLI::App& verb, UpFlags& flags) {
   for (const auto& row : app::setting_rows()) {
     const std::string key(row.key), help(row.help);
+    if (!row.letter.empty() && verb.get_name() != "up") continue;
+    const std::string flag = (row.letter.empty() ? "" : std::string(row.letter) + ",") + app::flag_of(row);
     if (row.kind == app::SettingKind::kSwitch) {
-      verb.add_flag_callback(app::flag_of(row), [&flags, key] { flags.values[key] = "true"; }, help);
+      verb.add_flag_callback(flag, [&flags, key] { flags.values[key] = "true"; }, help);
+    } else if (row.kind == app::SettingKind::kFiles) {
+      verb.add_option_function<std::vector<std::string>>(
+              flag,
+              [&flags, key](const std::vector<std::string>& names) {
+                for (const auto& n : names) flags.values[key] += (flags.values[key].empty() ? "" : ",") + n;
+              },
+              help)
+          ->type_name("FILE");
     } else {
       verb.add_option_function<std::string>(
-              app::flag_of(row), [&flags, key](const std::string& v) { flags.values[key] = v; }, help)
+              flag, [&flags, key](const std::string& v) { flags.values[key] = v; }, help)
           ->type_name(row.kind == app::SettingKind::kAddress ? "HOST:PORT"
                       : row.kind == app::SettingKind::kPath  ? "PATH"
                                                              : "VALUE");
@@ -46,9 +55,11 @@ int run_up(UpFlags& flags, const std::vector<std::string>& argv) {
   auto config = app::resolve(flags.values, flags.config_file, std::getenv);
   if (!config) return cli::finish(config.error());
   if (flags.print_config) return fmt::print("{}", app::print_config(*config, flags.json)), 0;
-  app::UpOptions options{std::move(*config), {}, flags.detach, false, argv};
-  if (!flags.files.empty()) {
-    auto specs = cli::read_specs(flags.files);
+  app::UpOptions options{std::move(*config), {}, false, argv};
+  if (options.config.detach && std::ranges::find(options.config.files, "-") != options.config.files.end())
+    return cli::finish(invalid_argument("--detach leaves no standard input to read from; give --file a file"));
+  if (!options.config.files.empty()) {
+    auto specs = cli::read_specs(options.config.files);
     if (!specs) return cli::finish(specs.error());
     options.apps = std::move(*specs);
   }
@@ -74,6 +85,9 @@ int run_one(UpFlags& flags) {
     return cli::finish(
         invalid_argument(fmt::format("{}: give a model (FILE.onnx) or an application (FILE.yaml)", flags.model)));
   }
+  // Wrong settings are told before there is a folder to clean up.
+  if (auto config = app::resolve(with.values, with.config_file, std::getenv); !config)
+    return cli::finish(config.error());
   const bool own_dir = !with.values.contains("data_dir") && !std::getenv("COLONY_DATA_DIR");
   if (own_dir) {
     std::string dir = (fs::temp_directory_path() / "colony-run-XXXXXX").string();
@@ -84,7 +98,8 @@ int run_one(UpFlags& flags) {
   if (!with.values.contains("log_level") && !std::getenv("COLONY_LOG_LEVEL")) with.values["log_level"] = "warn";
   auto config = app::resolve(with.values, with.config_file, std::getenv);
   if (!config) return cli::finish(config.error());
-  return app::up({std::move(*config), std::move(apps), false, own_dir, {}});
+  config->detach = false;
+  return app::up({std::move(*config), std::move(apps), own_dir, {}});
 }
 
 // What was taken for a verb: the parser itself only says that one is missing.
@@ -104,6 +119,9 @@ int main(int argc, char** argv) {
   CLI::App top{"Colony: hand it a model or some code, and it runs it as an online service.", "colony"};
   top.set_version_flag("--version", fmt::format("colony {}", COLONY_VERSION));
   top.require_subcommand(1);
+  top.failure_message([](const CLI::App*, const CLI::Error& e) {
+    return fmt::format("colony: {}; `colony --help` lists the verbs, `colony VERB --help` their flags\n", e.what());
+  });
   top.fallthrough();
   cli::Common common;
   top.add_option("--address", common.address,
@@ -117,8 +135,6 @@ int main(int argc, char** argv) {
   UpFlags up_flags;
   auto* up = top.add_subcommand("up", "start Colony on this machine");
   add_settings(*up, up_flags);
-  up->add_flag("-d,--detach", up_flags.detach, "return as soon as it is ready");
-  up->add_option("-f,--file", up_flags.files, "applications to deploy once it is up");
   up->add_flag("--print-config", up_flags.print_config, "print the settings and where each comes from, then exit");
   up->callback([&] {
     up_flags.json = common.json;
@@ -169,7 +185,8 @@ int main(int argc, char** argv) {
   cli::InferOptions infer_options;
   auto* infer = top.add_subcommand("infer", "send one request and print the answer");
   infer->add_option("target", infer_options.target, "APP, APP.DEPLOYMENT or a model's name")->required();
-  infer->add_option("--file", infer_options.file, "bytes for the application's route; .npy: the model's only input");
+  infer->add_option("--file", infer_options.file,
+                    "bytes for the application's route (- is standard input); .npy: the model's only input");
   infer->add_option("--json", infer_options.json,
                     "JSON: {\"inputs\":[...]} for the model, anything else for the route");
   infer->add_option("--npy", infer_options.npy, "NAME=FILE.npy, once for each input");
@@ -192,7 +209,8 @@ int main(int argc, char** argv) {
   add_settings(*doctor, doctor_flags);
   doctor->callback([&] {
     auto config = app::resolve(doctor_flags.values, doctor_flags.config_file, std::getenv);
-    code = config ? cli::doctor(common, config->data_dir, app::onnx_places()) : cli::finish(config.error());
+    code = config ? cli::doctor(common, {config->data_dir, config->http, config->control, app::onnx_places()})
+                  : cli::finish(config.error());
   });
 
   std::string actor_dir;
@@ -213,6 +231,10 @@ int main(int argc, char** argv) {
     code = app::agent_main(agent_options);
   });
 
+  if (argc == 1) {
+    fmt::print(stderr, "{}", top.help());
+    return 2;
+  }
   try {
     top.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

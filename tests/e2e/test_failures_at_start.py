@@ -90,13 +90,15 @@ def test_a_disk_that_fills_up_costs_no_request_and_is_said(tmp_path, processes):
         assert c.echo("more")[2] == b"hello"
 
 
-def test_a_second_colony_on_the_same_data_dir_is_refused(tmp_path):
-    with Colony(str(tmp_path / "data")) as c:
+@pytest.mark.parametrize("second", [[], ["--processes"]], ids=["one-process", "processes"])
+@pytest.mark.parametrize("first", [False, True], ids=["beside-one-process", "beside-processes"])
+def test_a_second_colony_on_the_same_data_dir_is_refused(tmp_path, first, second):
+    with Colony(str(tmp_path / "data"), first) as c:
         c.apply(echo_app(replicas=1))
-        pids = c.pids("echo")
-        code, err = up_fails(tmp_path / "data")
+        pids, everything = c.pids("echo"), c.all_pids()
+        code, err = up_fails(tmp_path / "data", *second)
         assert code == 2 and str(tmp_path / "data") in err, (code, err)
-        assert c.pids("echo") == pids and c.echo()[2] == b"hello"
+        assert c.pids("echo") == pids and c.all_pids() == everything and c.echo()[2] == b"hello"
 
 
 # ---- ports ----
@@ -239,14 +241,24 @@ def test_a_wrong_setting_names_its_place(tmp_path):
 
 
 # ---- up -d, down ----
-def test_up_detached_and_down(tmp_path):
-    data = tmp_path / "data"
-    arguments = ["up", "-d", "--http", "127.0.0.1:0", "--control", "127.0.0.1:0", "--data-dir", data]
-    code, out, err = colony_command(*arguments)
+@pytest.mark.parametrize("how", ["flag", "variable", "file", "processes"])
+def test_up_detached_and_down(tmp_path, how):
+    """Every setting is a flag, a variable and a key of the file: -d and -f, too."""
+    data, config = tmp_path / "data", tmp_path / "colony.yaml"
+    (tmp_path / "a.yaml").write_text("applications:\n- name: a\n  deployments: [{name: d, runtime: echo}]\n")
+    config.write_text(f"detach: true\nfile: {tmp_path}/a.yaml\n")
+    arguments = ["up", "--http", "127.0.0.1:0", "--control", "127.0.0.1:0", "--data-dir", data]
+    arguments += {"flag": ["-df", tmp_path / "a.yaml"], "file": ["--config", config], "processes": ["-d", "--processes"]}.get(how, [])
+    env = {"COLONY_DETACH": "true", "COLONY_FILE": str(tmp_path / "a.yaml")} if how == "variable" else {}
+    code, out, err = colony_command(*arguments, env=env)
     assert code == 0, err
     pid, control = int(re.search(r"pid +(\d+)", out)[1]), re.search(r"control +http://(\S+)", out)[1]
     assert alive(pid) and str(data) in out and os.path.exists(re.search(r"log +(\S+)", out)[1])
-    code, _, err = colony_command(*arguments)  # the same again
+    if how != "processes":
+        colony_command("--address", control, "apply", "-f", tmp_path / "a.yaml")  # waits until it runs
+        status = json.loads(colony_command("--address", control, "--json", "status", "a")[1])
+        assert (status["status"], status["revision"]) == ("RUNNING", 1), status
+    code, _, err = colony_command(*arguments, env=env)  # the same again
     assert code == 2 and str(data) in err, (code, err)
     assert colony_command("--address", control, "status")[0] == 0
     assert colony_command("down", env={"COLONY_ADDRESS": control})[0] == 0
@@ -342,7 +354,7 @@ def test_logs_and_logs_followed(serving):
         seen = wait_until(lambda: follow.stdout.readline(), "lines of the next incarnation")
         assert seen
     finally:
-        follow.send_signal(signal.SIGINT)
+        follow.terminate()
         follow.wait(PATIENCE)
     serving.cli("delete", "talks")
 

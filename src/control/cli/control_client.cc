@@ -66,6 +66,19 @@ Result<Target> find_target(const std::string& address_flag, const std::string& t
   return t;
 }
 
+Result<void> check_name(std::string_view what, std::string_view name) {
+  constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+  if (name.empty() || name.starts_with('.') || name.find_first_not_of(kLetters) != std::string_view::npos)
+    return fail(invalid_argument(
+        fmt::format("'{}' cannot be the name of any {}; `colony status` lists what there is", name, what)));
+  return {};
+}
+
+Result<std::string> app_path(const std::string& app) {
+  TRY_VOID(check_name("application", app));
+  return "/api/v1/applications/" + app;
+}
+
 ControlClient::ControlClient(Target target)
     : target_(std::move(target)), loop_(async::EpollLoop::create()), http_(std::make_unique<http::Client>(*loop_)) {}
 ControlClient::~ControlClient() = default;

@@ -41,6 +41,11 @@ class ControlClient {
   std::unique_ptr<http::Client> http_;
 };
 
+// What a person types never becomes another path or a query: an error when nothing can have this name. `what` is "application".
+Result<void> check_name(std::string_view what, std::string_view name);
+// /api/v1/applications/APP.
+Result<std::string> app_path(const std::string& app);
+
 // "host:port" out of "http://host:port/", "host:port" or ":port".
 std::string normal_address(std::string_view text);
 

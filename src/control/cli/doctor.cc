@@ -8,6 +8,10 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -27,19 +31,27 @@ struct Finding {
   std::string text;
 };
 
-Finding port(uint16_t number, std::string_view flag) {
+// held: the addresses of the Colony that runs, which may of course have its ports.
+Finding port(const std::string& address, std::string_view flag, const std::vector<std::string>& held) {
+  const size_t colon = address.rfind(':');
+  const std::string host = address.substr(0, colon), number = address.substr(colon + 1);
+  const std::string subject = fmt::format("port {}", number);
+  if (number == "0") return {subject, "OK", "a free one is picked"};
+  if (std::find(held.begin(), held.end(), address) != held.end())
+    return {subject, "OK", "held by the Colony that runs"};
+  sockaddr_in at{};
+  at.sin_family = AF_INET;
+  at.sin_port = htons(static_cast<uint16_t>(std::atoi(number.c_str())));
+  if (inet_pton(AF_INET, host.c_str(), &at.sin_addr) != 1) at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   const int one = 1;
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-  sockaddr_in at{};
-  at.sin_family = AF_INET;
-  at.sin_port = htons(number);
-  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  const bool free = bind(fd, reinterpret_cast<const sockaddr*>(&at), sizeof at) == 0;
+  const int failed = bind(fd, reinterpret_cast<const sockaddr*>(&at), sizeof at) == 0 ? 0 : errno;
   close(fd);
-  if (free) return {fmt::format("port {}", number), "OK", "free"};
-  return {fmt::format("port {}", number), "WARN",
-          fmt::format("taken (by a running Colony?); use another: colony up {} 127.0.0.1:0", flag)};
+  if (failed == 0) return {subject, "OK", "free"};
+  return {subject, "WARN",
+          fmt::format("{}: {}; use another: colony up {} 127.0.0.1:0", address,
+                      failed == EADDRINUSE ? "taken" : std::strerror(failed), flag)};
 }
 
 Finding open_files() {
@@ -113,7 +125,7 @@ Finding kernel_pidfd() {
   return {"kernel", "FAIL", fmt::format("{}: Colony needs 5.9 or newer (pidfd, close_range)", release)};
 }
 
-Finding server(const Common& common) {
+Finding server(const Common& common, std::vector<std::string>& held) {
   auto target = find_target(common.address, common.token_file);
   if (!target) return {"server", "WARN", target.error().message};
   target->timeout = 2s;
@@ -121,6 +133,11 @@ Finding server(const Common& common) {
   auto status = client.call("GET", "/api/v1/status");
   if (!status) return {"server", "OK", fmt::format("none at {}", target->address)};
   const auto doc = nlohmann::json::parse(*status, nullptr, false);
+  held.push_back(target->address);
+  for (const auto& proxy : doc.value("proxies", nlohmann::json::array())) {
+    const std::string at = proxy.value("address", "");
+    held.push_back(at.substr(at.starts_with("https://") ? 8 : 0));
+  }
   return {"server", "OK",
           fmt::format("runs at {} with {} applications", target->address,
                       doc.value("applications", nlohmann::json::array()).size())};
@@ -128,18 +145,20 @@ Finding server(const Common& common) {
 
 }  // namespace
 
-int doctor(const Common& common, const std::string& data_dir, const std::vector<std::string>& onnx_places) {
+int doctor(const Common& common, const DoctorOptions& options) {
+  std::vector<std::string> held;
+  Finding running = server(common, held);
   std::vector<Finding> findings{
       kernel_pidfd(),
       {"cores", "OK", std::to_string(std::thread::hardware_concurrency())},
-      server(common),
-      port(8000, "--http"),
-      port(8270, "--control"),
+      std::move(running),
+      port(options.http, "--http", held),
+      port(options.control, "--control", held),
       open_files(),
       cgroups(),
-      onnxruntime(onnx_places),
+      onnxruntime(options.onnx_places),
       gpu(),
-      disk(data_dir),
+      disk(options.data_dir),
   };
   bool bad = false;
   for (const auto& f : findings) bad |= f.state == "FAIL";

@@ -1,7 +1,9 @@
 // colony infer: learns the data address from the control API and asks the proxy like any client; prints a readable answer.
 #include <fmt/format.h>
 
-#include <fstream>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "control/cli/npy.h"
@@ -14,17 +16,35 @@ namespace {
 
 using nlohmann::json;
 constexpr size_t kMaxFile = 256u << 20;  // LIMIT: bytes of one --file
+constexpr Duration kAnswerGrace = 2s;    // the server answers at the deadline; its reason is worth this wait
 
+// A file, or a pipe, or "-" for standard input.
 Result<std::string> slurp(const std::string& path) {
-  std::ifstream in(path, std::ios::binary | std::ios::ate);
-  if (!in) return fail(invalid_argument(fmt::format("{}: cannot be read ({})", path, std::strerror(errno))));
-  const auto size = static_cast<size_t>(in.tellg());
-  if (size > kMaxFile)
-    return fail(invalid_argument(fmt::format("{}: {} bytes; at most {} are sent", path, size, kMaxFile)));
-  std::string bytes(size, '\0');
-  in.seekg(0);
-  in.read(bytes.data(), static_cast<std::streamsize>(size));
+  std::string bytes;
+  std::FILE* in = path == "-" ? stdin : std::fopen(path.c_str(), "rbe");
+  char buffer[1 << 16];
+  size_t n = 0;
+  while (in && bytes.size() <= kMaxFile && (n = std::fread(buffer, 1, sizeof buffer, in)) > 0) bytes.append(buffer, n);
+  const bool bad = !in || std::ferror(in) != 0;
+  const int why = errno;
+  if (in && in != stdin) std::fclose(in);
+  if (bad) return fail(invalid_argument(fmt::format("{}: cannot be read ({})", path, std::strerror(why))));
+  if (bytes.size() > kMaxFile)
+    return fail(invalid_argument(fmt::format("{}: more than {} bytes; that many are sent at most", path, kMaxFile)));
   return bytes;
+}
+
+// A request to an application that nobody serves would wait for its whole time: said at once, with the reason.
+Result<void> check_served(const json& status, const std::string& name) {
+  for (const auto& app : status.value("applications", json::array())) {
+    if (app.value("name", "") != name || app.value("status", "") != "DEPLOY_FAILED") continue;
+    for (const auto& d : app.value("deployments", json::array()))
+      for (const auto& r : d.value("replicas", json::array()))
+        if (r.value("state", "") == "READY") return {};
+    return fail(unavailable(fmt::format("{} serves nothing: DEPLOY_FAILED: {}", name, app.value("message", "")),
+                            "deploy_failed"));
+  }
+  return {};
 }
 
 struct Place {
@@ -50,6 +70,7 @@ Result<Place> find_place(ControlClient& client, const std::string& target) {
       if (spec.error().code == Code::kNotFound) continue;
       return fail(std::move(spec).error());
     }
+    TRY_VOID(check_served(status, name));
     auto app = parse_app({*spec, SpecFormat::kJson, {}, ModelPaths::kAny});
     if (!app) return fail(to_error(app.error()));
     if (name == target) {
@@ -145,6 +166,7 @@ int infer(const Common& common, const InferOptions& options) {
   if (ways != 1) return finish(invalid_argument("infer: give one of --file FILE, --json TEXT or --npy NAME=FILE.npy"));
   auto target = find_target(common.address, common.token_file);
   if (!target) return finish(target.error());
+  if (auto good = check_name("application or model", options.target); !good) return finish(good.error());
   ControlClient client(*target);
   auto place = find_place(client, options.target);
   if (!place) return finish(place.error());
@@ -170,7 +192,8 @@ int infer(const Common& common, const InferOptions& options) {
     return finish(invalid_argument(fmt::format(
         "{} has no route; send tensors: --json '{{\"inputs\":[…]}}' or --npy NAME=FILE.npy", options.target)));
   request.headers.emplace_back("host", place->address);
-  auto reply = client.fetch(place->address, std::move(request), from_seconds(options.timeout_s));
+  request.headers.emplace_back("x-request-timeout-ms", fmt::format("{:.0f}", std::ceil(options.timeout_s * 1e3)));
+  auto reply = client.fetch(place->address, std::move(request), from_seconds(options.timeout_s) + kAnswerGrace);
   if (!reply) return finish(std::move(reply).error().within("proxy " + place->address));
   if (reply->status >= 300) {
     const auto doc = json::parse(reply->body, nullptr, false);

@@ -21,7 +21,9 @@ int scale(const Common& common, const ScaleOptions& options) {
     deployment = app.substr(slash + 1);
     app.resize(slash);
   } else {
-    auto body = client.call("GET", "/api/v1/applications/" + app);
+    auto path = app_path(app);
+    if (!path) return finish(path.error());
+    auto body = client.call("GET", *path);
     if (!body) return finish(body.error());
     auto s = app_status_from_json(*body);
     if (!s) return finish(s.error());
@@ -32,7 +34,10 @@ int scale(const Common& common, const ScaleOptions& options) {
     }
     deployment = s->deployments[0].name;
   }
-  auto done = client.call("POST", fmt::format("/api/v1/applications/{}/deployments/{}/scale", app, deployment),
+  auto path = app_path(app);
+  if (!path) return finish(path.error());
+  if (auto good = check_name("deployment", deployment); !good) return finish(good.error());
+  auto done = client.call("POST", fmt::format("{}/deployments/{}/scale", *path, deployment),
                           json{{"target_num_replicas", options.replicas}}.dump());
   if (!done) return finish(done.error());
   auto doc = json::parse(*done, nullptr, false);
@@ -52,7 +57,9 @@ int remove(const Common& common, const DeleteOptions& options) {
   auto target = find_target(common.address, common.token_file);
   if (!target) return finish(target.error());
   ControlClient client(*target);
-  auto done = client.call("DELETE", "/api/v1/applications/" + options.app);
+  auto path = app_path(options.app);
+  if (!path) return finish(path.error());
+  auto done = client.call("DELETE", *path);
   if (!done) return finish(done.error());
   if (options.wait) {
     auto waited = wait_for(client, options.app, 0, true, options.timeout_s);
@@ -69,16 +76,29 @@ int logs(const Common& common, const LogsOptions& options) {
   auto target = find_target(common.address, common.token_file);
   if (!target) return finish(target.error());
   ControlClient client(*target);
-  std::string path = fmt::format("/api/v1/applications/{}/logs?lines={}", options.app, options.lines);
-  if (!options.replica.empty()) path += "&replica=" + options.replica;
+  auto app = app_path(options.app);
+  if (!app) return finish(app.error());
+  std::string path = fmt::format("{}/logs?lines={}", *app, options.lines);
+  if (!options.replica.empty()) {
+    if (auto good = check_name("replica", options.replica); !good) return finish(good.error());
+    path += "&replica=" + options.replica;
+  }
+  const auto show = [&common](std::string_view line) {
+    if (line.empty()) return;
+    fmt::print("{}\n", common.json ? json_log_line(line) : readable_log_line(line));
+  };
   if (!options.follow) {
     auto text = client.call("GET", path);
     if (!text) return finish(text.error());
-    fmt::print("{}", *text);
+    for (std::string_view rest = *text; !rest.empty();) {
+      const size_t end = std::min(rest.find('\n'), rest.size());
+      show(rest.substr(0, end));
+      rest.remove_prefix(std::min(end + 1, rest.size()));
+    }
     return 0;
   }
-  auto done = client.follow(path + "&follow=true", [](std::string_view line) {
-    fmt::print("{}\n", line);
+  auto done = client.follow(path + "&follow=true", [&show](std::string_view line) {
+    show(line);
     std::fflush(stdout);
     return true;
   });

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <nlohmann/json.hpp>
 
 #include "domain/status_json.h"
 
@@ -21,7 +22,7 @@ int terminal_width() {
   winsize w{};
   if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 20) return w.ws_col;
   if (const char* c = std::getenv("COLUMNS"); c && std::atoi(c) > 20) return std::atoi(c);
-  return isatty(STDOUT_FILENO) ? 80 : 160;
+  return isatty(STDOUT_FILENO) ? 80 : 1 << 20;
 }
 
 std::string paint(Colour colour, std::string_view text, bool tty) {
@@ -116,6 +117,28 @@ std::string short_seconds(double s) {
   if (s < 120) return fmt::format("{:.1f} s", s);
   if (s < 7200) return fmt::format("{:.0f} min", s / 60);
   return fmt::format("{:.1f} h", s / 3600);
+}
+
+std::string readable_log_line(std::string_view line) {
+  const auto doc = nlohmann::json::parse(line, nullptr, false);
+  if (!doc.is_object() || !doc.contains("message") || !doc["message"].is_string()) return std::string(line);
+  const auto text = [&doc](const char* key) {
+    auto it = doc.find(key);
+    return it != doc.end() && it->is_string() ? it->get<std::string>() : std::string();
+  };
+  const std::string time = text("time"), message = text("message");
+  const bool own = !text("role").empty() && !message.starts_with(text("role"));
+  std::string out = fmt::format("{} {:<5} {}{}", time.size() >= 19 ? time.substr(11, 8) : time, text("level"),
+                                own ? text("role") + ": " : "", message);
+  for (const auto& [key, value] : doc.items())
+    if (key != "time" && key != "level" && key != "role" && key != "pid" && key != "message" && key != "source")
+      out += fmt::format(" {}={}", key, value.is_string() ? value.get<std::string>() : value.dump());
+  return out;
+}
+
+std::string json_log_line(std::string_view line) {
+  if (nlohmann::json::accept(line)) return std::string(line);
+  return nlohmann::json{{"message", line}}.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 std::string since_text(std::string_view rfc3339) {

@@ -10,7 +10,7 @@ namespace colony::cli {
 enum class Colour { kNone, kGreen, kYellow, kRed, kDim, kBold };
 bool stdout_is_tty();
 bool stderr_is_tty();
-int terminal_width();  // columns; 80 when unknown
+int terminal_width();  // columns; what is not printed on a terminal has no width to keep to, unless COLUMNS gives one
 std::string paint(Colour colour, std::string_view text, bool tty);
 Colour colour_of_state(std::string_view state);
 
@@ -42,6 +42,10 @@ class Progress {
 
 std::string since_text(std::string_view rfc3339);  // "3m", "12s"; "" when empty
 std::string short_seconds(double s);               // "0.31 s", "12 s", "3 min"
-size_t display_width(std::string_view utf8);       // code points
+// One line of a log: "12:09:36 warn app.main.x1 what happened request_id=..." of a JSON line; any other line as it is.
+std::string readable_log_line(std::string_view line);
+// The line as JSON; what is none (a library that writes to stderr) becomes {"message": ...}.
+std::string json_log_line(std::string_view line);
+size_t display_width(std::string_view utf8);  // code points
 
 }  // namespace colony::cli

@@ -38,7 +38,8 @@ void print_app(const AppStatus& s) {
   if (!table.empty()) fmt::print("{}", table.text(1));
   for (const auto& d : s.deployments)
     for (const auto& r : d.replicas)
-      for (const auto& line : r.last_log_lines) fmt::print("  {} {}\n", paint(Colour::kDim, r.id + " |", tty), line);
+      for (const auto& line : r.last_log_lines)
+        fmt::print("  {} {}\n", paint(Colour::kDim, r.id + " |", tty), readable_log_line(line));
 }
 
 }  // namespace
@@ -48,7 +49,9 @@ int status(const Common& common, const std::string& app) {
   if (!target) return finish(target.error());
   ControlClient client(*target);
   if (!app.empty()) {
-    auto body = client.call("GET", "/api/v1/applications/" + app);
+    auto path = app_path(app);
+    if (!path) return finish(path.error());
+    auto body = client.call("GET", *path);
     if (!body) return finish(body.error());
     if (common.json) return fmt::print("{}\n", json::parse(*body, nullptr, false).dump(2)), 0;
     auto s = app_status_from_json(*body);
@@ -79,7 +82,9 @@ int describe(const Common& common, const DescribeOptions& options) {
   auto target = find_target(common.address, common.token_file);
   if (!target) return finish(target.error());
   ControlClient client(*target);
-  auto spec = client.call("GET", "/api/v1/applications/" + options.app + "/spec");
+  auto path = app_path(options.app);
+  if (!path) return finish(path.error());
+  auto spec = client.call("GET", *path + "/spec");
   if (!spec) return finish(spec.error());
   if (options.yaml) {
     auto parsed = parse_app({*spec, SpecFormat::kJson, {}, ModelPaths::kAny});
@@ -87,7 +92,7 @@ int describe(const Common& common, const DescribeOptions& options) {
     fmt::print("{}", to_yaml_text({*parsed}));
     return 0;
   }
-  auto body = client.call("GET", "/api/v1/applications/" + options.app);
+  auto body = client.call("GET", *path);
   if (!body) return finish(body.error());
   if (common.json) {
     json both{{"spec", json::parse(*spec, nullptr, false)}, {"status", json::parse(*body, nullptr, false)}};

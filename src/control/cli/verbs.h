@@ -67,8 +67,11 @@ int infer(const Common& common, const InferOptions& options);
 
 int down(const Common& common);
 int schema();
-// onnx_places: where a replica will look for ONNX Runtime, in order.
-int doctor(const Common& common, const std::string& data_dir, const std::vector<std::string>& onnx_places);
+struct DoctorOptions {
+  std::string data_dir, http, control;   // as `colony up` would use them
+  std::vector<std::string> onnx_places;  // where a replica will look for ONNX Runtime, in order
+};
+int doctor(const Common& common, const DoctorOptions& options);
 
 // Shared by the verbs.
 int finish(const Error& error);  // prints one line to stderr, returns the exit code
