@@ -23,4 +23,9 @@ endforeach()
 if(COLONY_TESTS AND NOT COLONY_FUZZ_ONLY)
   colony_gtest(test_loadgen unit.loadgen unit 120 ${loadgen_tests})
   target_link_libraries(test_loadgen PRIVATE colony_loadgen)
+  # Three minutes of ./dev soak, begun before everything else, so that the rest of the suite runs beside it.
+  set_target_properties(loadgen PROPERTIES EXCLUDE_FROM_ALL OFF)
+  add_test(NAME soak.three_minutes COMMAND "${CMAKE_SOURCE_DIR}/tools/test/soak" 3 --json "${CMAKE_BINARY_DIR}/soak.json")
+  set_tests_properties(soak.three_minutes PROPERTIES LABELS soak TIMEOUT 420 COST 1000 ENVIRONMENT
+                       "COLONY_BUILD_BINARY=${CMAKE_BINARY_DIR}/colony;COLONY_LOADGEN=$<TARGET_FILE:loadgen>")
 endif()

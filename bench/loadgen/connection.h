@@ -25,7 +25,7 @@ enum class Outcome : uint8_t {
   kWrong,    // 2xx, but not the reply to this request
   kStatus,   // another status, or a gRPC status that is not OK
   kBroken,   // the connection ended, or a reply that is no HTTP
-  kStale,    // the connection ended before a byte of the reply, or the server said it did not begin: may be sent again
+  kStale,    // h1: the connection ended before a byte of the reply; h2: the server said that it did not begin
   kAborted,  // as asked for
   kTimeout
 };

@@ -225,8 +225,7 @@ class H2Connection final : public Connection {
   void fail(std::string_view why, Outcome outcome = Outcome::kBroken) {
     closed_ = true;
     for (auto& s : pool_)
-      if (s.used)
-        give_back(s, {outcome == Outcome::kBroken && !s.answered && leaving_ ? Outcome::kStale : outcome, why});
+      if (s.used) give_back(s, {outcome, why});
   }
 
   size_t streams_;
