@@ -20,6 +20,11 @@ foreach(source ${origins})
   add_dependencies(instruments ${name})
 endforeach()
 
+# A backend for Triton: its undefined symbols are tritonserver's.
+add_library(triton_noop MODULE EXCLUDE_FROM_ALL "${CMAKE_SOURCE_DIR}/bench/peers/triton_noop.cc")
+target_link_libraries(triton_noop PRIVATE colony_flags)
+add_dependencies(instruments triton_noop)
+
 if(COLONY_TESTS AND NOT COLONY_FUZZ_ONLY)
   colony_gtest(test_loadgen unit.loadgen unit 120 ${loadgen_tests})
   target_link_libraries(test_loadgen PRIVATE colony_loadgen)

@@ -26,10 +26,10 @@ APP = """applications:
         max_ongoing_requests: 1000
 """
 NGINX = """worker_processes 1; daemon off; master_process off; pid {dir}/nginx.pid; error_log {dir}/nginx.err error;
-events {{ worker_connections 4096; use epoll; multi_accept on; }}
+events {{ worker_connections {connections}; use epoll; multi_accept on; }}
 http {{ access_log off; keepalive_requests 1000000000; keepalive_timeout 600s; tcp_nodelay on; sendfile off; client_max_body_size 0;
  client_body_buffer_size 64k; client_body_temp_path {dir}/t1; proxy_temp_path {dir}/t2; fastcgi_temp_path {dir}/t3;
- uwsgi_temp_path {dir}/t4; scgi_temp_path {dir}/t5; proxy_request_buffering off; proxy_buffering {buffering};
+ uwsgi_temp_path {dir}/t4; scgi_temp_path {dir}/t5;
  upstream o {{ server unix:{origin}; keepalive 512; keepalive_requests 1000000000; keepalive_timeout 600s; }}
  server {{ listen 127.0.0.1:{port}{h2}; http2_max_concurrent_streams 1024;
   location / {{ {forward} }} }} }}
@@ -37,7 +37,8 @@ http {{ access_log off; keepalive_requests 1000000000; keepalive_timeout 600s; t
 NGINX_H1 = 'proxy_http_version 1.1; proxy_set_header Connection ""; proxy_pass http://o; proxy_buffers 8 16k;'
 HAPROXY = """global
   nbthread 1
-  maxconn 4096
+  maxconn {connections}
+  no strict-limits
 defaults
   mode http
   timeout connect 5s
@@ -131,7 +132,7 @@ class Arm:
 class Colony(Arm):
     """`colony up` in one process with one loop, as the peers have one worker; replicas beside it."""
 
-    def __init__(self, name, folder, layout="share", app=None, replicas=1, ready="/v2/models/echo/ready", protocol="h1", loops=1, args=()):
+    def __init__(self, name, folder, layout="share", app=None, replicas=1, ready="/v2/models/echo/ready", protocol="h1", loops=1, args=(), whole=False):
         super().__init__(name, folder, layout)
         self.protocol, self.control = protocol, f"127.0.0.1:{free_port()}"
         spec = self.dir / "app.yaml"
@@ -139,9 +140,22 @@ class Colony(Arm):
         command = [COLONY, "up", "--http", self.address, "--control", self.control, "--loops", loops, *args]
         self.front = self.spawn([*command, "--data-dir", self.dir / "data", "-f", spec], self.front_core)
         self.wait(ready)
+        if whole:
+            self.wait_replicas()
         if self.back_core != self.front_core:
             for pid in self.replica_pids():
                 subprocess.run(["taskset", "-acp", str(self.back_core), str(pid)], stdout=self.log, check=True)
+
+    def wait_replicas(self, patience=120):
+        """Until every replica of every deployment is READY, not only the first."""
+        end = time.monotonic() + patience
+        while True:
+            states = [r["state"] for a in self.status() for d in a["deployments"] for r in d["replicas"]]
+            if states and set(states) == {"READY"} and all(a["status"] == "RUNNING" for a in self.status()):
+                return
+            if time.monotonic() > end:
+                raise SystemExit(f"{self.name}: replicas are {states} after {patience} s")
+            time.sleep(0.1)
 
     def status(self):
         with urllib.request.urlopen(f"http://{self.control}/api/v1/applications", timeout=10) as reply:
@@ -161,22 +175,23 @@ class Peer(Arm):
         self.wait("/echo", b"x") if ready else self.wait_port()
 
 
-def nginx(folder, layout="share", name="nginx", forward=NGINX_H1, origin="h1_origin", h2=False, buffering="on"):
+def nginx(folder, layout="share", name="nginx", forward=NGINX_H1, origin="h1_origin", h2=False, connections=4096):
     arm = Peer(name, folder, layout)
     arm.protocol = "h2" if h2 else "h1"
     (arm.dir / "nginx.conf").write_text(
         NGINX.format(
-            dir=arm.dir, origin=arm.dir / "origin", port=arm.port, h2=" http2" if h2 else "", forward=forward, buffering=buffering
+            dir=arm.dir, origin=arm.dir / "origin", port=arm.port, h2=" http2" if h2 else "", forward=forward,
+            connections=connections,
         )
     )
     return started(arm, origin, [shutil.which("nginx") or "/usr/sbin/nginx", "-c", arm.dir / "nginx.conf"], not h2)
 
 
-def haproxy(folder, layout="share", name="haproxy", origin="h1_origin", h2=False):
+def haproxy(folder, layout="share", name="haproxy", origin="h1_origin", h2=False, connections=4096):
     arm = Peer(name, folder, layout)
     arm.protocol = "h2" if h2 else "h1"
     proto = " proto h2" if h2 else ""
-    (arm.dir / "haproxy.cfg").write_text(HAPROXY.format(origin=arm.dir / "origin", port=arm.port, proto=proto))
+    (arm.dir / "haproxy.cfg").write_text(HAPROXY.format(origin=arm.dir / "origin", port=arm.port, proto=proto, connections=connections))
     return started(arm, origin, [shutil.which("haproxy") or "/usr/sbin/haproxy", "-q", "-db", "-f", arm.dir / "haproxy.cfg"], not h2)
 
 

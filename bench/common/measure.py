@@ -100,7 +100,8 @@ def ratio(ours, theirs):
     if not ratios:
         return "-"
     low, high = interval(ratios)
-    return f"{statistics.median(ratios):.2f} ({low:.2f}-{high:.2f})"
+    digits = 2 if low >= 0.1 else 4
+    return f"{statistics.median(ratios):.{digits}f} ({low:.{digits}f}-{high:.{digits}f})"
 
 
 def in_turn(arms, number):
