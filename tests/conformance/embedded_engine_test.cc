@@ -242,7 +242,7 @@ TEST_F(AgentWithProcesses, AProcessThatDoesNotKnowTheCookieIsNotAdopted) {
   auto record = engine::read_record(h.temp() / "run/app.d.a");
   record->cookie = "another";
   ASSERT_TRUE(engine::write_record(h.temp() / "run/app.d.a", *record).has_value());
-  h.start_timeout = 500ms;
+  h.start_timeout = 2s;  // also what the next incarnation has, on a machine under load
   h.up();
   EXPECT_NE(status("app.d.a").state, ActorState::kRunning);
   ASSERT_TRUE(wait_for("app.d.a", ActorState::kRunning, 2));
@@ -338,9 +338,8 @@ TEST_F(AgentWithProcesses, NothingIsLeftBehindByActorsThatAreGone) {
     EXPECT_FALSE(process_lives(a.pid));
     EXPECT_FALSE(process_lives(again.pid));
   }
-  int turns = 0;
-  h.run_until([&] { return ++turns > 5; }, 1s);
-  EXPECT_EQ(open_descriptors(), before);
+  EXPECT_TRUE(h.run_until([&] { return open_descriptors() <= before; }, 10s))
+      << open_descriptors() << " are open, before it were " << before;
   for (const auto& entry : fs::directory_iterator(h.temp() / "run")) {
     EXPECT_FALSE(entry.is_directory()) << entry.path();
   }

@@ -1,13 +1,16 @@
 // The whole house in simulated time: a submission walks from the keeper to running replicas, requests walk from a client
 // through the proxy to the runtime and back, and each role is stopped and started again while they do. Everything but the
-// engine (and the network) is the code that `colony up` runs.
+// engine (and the network) is the code that `colony up` runs, in both its shapes: the roles call each other's ports, or reach
+// each other by address as with --processes.
 #include <gtest/gtest.h>
 
 #include <algorithm>
 
 #include "control/keeper/keeper.h"
 #include "control/master/host.h"
-#include "discovery/registry.h"
+#include "control/master/remote.h"
+#include "control/master/service.h"
+#include "discovery/test_world.h"
 #include "domain/replica_payload.h"
 #include "request/proxy/proxy.h"
 #include "request/replica/replica.h"
@@ -71,11 +74,15 @@ AppSpec echo_app(int replicas, std::string user_config = {}) {
   return app;
 }
 
-class HouseFlow : public ::testing::TestWithParam<uint64_t> {
+enum class Shape : bool { kOneProcess, kByAddress };
+
+class HouseFlow : public ::testing::TestWithParam<std::tuple<Shape, uint64_t>> {
  protected:
+  static Shape shape() { return std::get<0>(GetParam()); }
+  static uint64_t seed() { return std::get<1>(GetParam()); }
   HouseFlow()
       : loop(async::SimLoop::create(
-            {.seed = GetParam(), .max_chunk = GetParam() % 2 ? size_t{7} : size_t{0}, .latency = 200us})),
+            {.seed = seed(), .max_chunk = seed() % 2 ? size_t{7} : size_t{0}, .latency = 200us})),
         pool(async::BlockingPool::inline_for_tests()),
         store(*loop),
         scope(std::make_unique<async::Scope>(*loop)),
@@ -84,12 +91,16 @@ class HouseFlow : public ::testing::TestWithParam<uint64_t> {
         *loop, testing::FakeEngine::Options{}, [this](const engine::ActorSpec& spec, uint64_t, std::string address) {
           return std::make_unique<ReplicaActor>(*loop, *pool, spec, address, graves);
         });
-    registry = std::make_unique<discovery::Registry>(*loop, discovery::RegistryOptions{});
+    start_discovery();
+    if (shape() == Shape::kByAddress) {
+      proxys_way = std::make_unique<discovery::Remote>(*loop, kDiscovery);
+      keepers_way = std::make_unique<master::RemoteHost>(*loop, kMasterHost);
+    }
     start_host();
     start_keeper();
     proxy::ProxyOptions o;
     o.listen = {"proxy:80"};
-    proxy = std::make_unique<proxy::Proxy>(*loop, *registry, std::vector<async::Loop*>{loop.get()}, o);
+    proxy = std::make_unique<proxy::Proxy>(*loop, way_of(proxys_way), std::vector<async::Loop*>{loop.get()}, o);
     CHECK(loop->run(proxy->start()).has_value());
   }
   ~HouseFlow() override {
@@ -103,17 +114,44 @@ class HouseFlow : public ::testing::TestWithParam<uint64_t> {
     engine.reset();
     for (auto& replica : graves) loop->run(replica->stop(), 300s);
     graves.clear();
-    loop->run(registry->stop());
-    registry.reset();
+    if (keepers_way) loop->run(keepers_way->stop());
+    if (proxys_way) loop->run(proxys_way->stop());
+    stop_discovery();
   }
 
-  void start_host() { host = std::make_unique<master::LocalHost>(master::AppMaster::Deps{*loop, *engine, *registry}); }
+  discovery::Discovery& way_of(const std::unique_ptr<discovery::Remote>& remote) {
+    if (remote) return *remote;
+    return discovery->registry();
+  }
+  void start_discovery() {
+    discovery = std::make_unique<discovery::DiscoveryHost>(*loop, kDiscovery, discovery::RegistryOptions{});
+  }
+  void stop_discovery() {
+    loop->run(discovery->stop());
+    discovery.reset();
+  }
+  void start_host() {
+    if (shape() == Shape::kByAddress) masters_way = std::make_unique<discovery::Remote>(*loop, kDiscovery);
+    host = std::make_unique<master::LocalHost>(master::AppMaster::Deps{*loop, *engine, way_of(masters_way)});
+    if (shape() == Shape::kOneProcess) return;
+    host_router = std::make_unique<http::Router>(*loop, http::Router::Options{});
+    master::mount_host(*host_router, *loop, *host);
+    auto server = http::Server::listen(*loop, kMasterHost, *host_router);
+    CHECK(server.has_value());
+    host_server = std::move(*server);
+  }
   void stop_host() {
+    host_server.reset();
+    if (host_router) loop->run(host_router->stop(), 300s);
+    host_router.reset();
     loop->run(host->stop(), 300s);
     host.reset();
+    if (masters_way) loop->run(masters_way->stop());
+    masters_way.reset();
   }
   void start_keeper() {
-    keeper = std::make_unique<keeper::Keeper>(keeper::Keeper::Deps{*loop, store, *host}, keeper::Keeper::Options{});
+    master::Host& masters = keepers_way ? static_cast<master::Host&>(*keepers_way) : *host;
+    keeper = std::make_unique<keeper::Keeper>(keeper::Keeper::Deps{*loop, store, masters}, keeper::Keeper::Options{});
     CHECK(loop->run(keeper->start()).has_value());
   }
   void stop_keeper() {
@@ -178,8 +216,13 @@ class HouseFlow : public ::testing::TestWithParam<uint64_t> {
   store::MemoryStore store;
   std::vector<std::unique_ptr<replica::Replica>> graves;
   std::unique_ptr<testing::FakeEngine> engine;
-  std::unique_ptr<discovery::Registry> registry;
+  const async::Endpoint kDiscovery{"discovery:1"}, kMasterHost{"master-host:1"};
+  std::unique_ptr<discovery::DiscoveryHost> discovery;
+  std::unique_ptr<discovery::Remote> proxys_way, masters_way;  // to the discovery; null: by plain calls
   std::unique_ptr<master::LocalHost> host;
+  std::unique_ptr<http::Router> host_router;
+  std::unique_ptr<http::Server> host_server;
+  std::unique_ptr<master::RemoteHost> keepers_way;
   std::unique_ptr<keeper::Keeper> keeper;
   std::unique_ptr<proxy::Proxy> proxy;
   std::unique_ptr<async::Scope> scope;
@@ -223,6 +266,31 @@ TEST_P(HouseFlow, KeeperAndMasterHostComeAndGoWithoutAFailedRequestOrARestart) {
   flowed();
 }
 
+class HouseByAddress : public HouseFlow {};
+
+TEST_P(HouseByAddress, DiscoveryAndMasterHostComeAndGoEachAloneWithoutAFailedRequestOrARestart) {
+  apply(echo_app(3));
+  const auto before = pids();
+  load(1);
+  stop_discovery();
+  loop->run_for(3s);
+  flowed();
+  start_discovery();
+  loop->run_for(3s);
+  flowed();
+  stop_host();  // the keeper stays and assigns to the next one
+  loop->run_for(3s);
+  flowed();
+  start_host();
+  loop->run_for(3s);
+  wait_running(1);
+  EXPECT_EQ(pids(), before);
+  flowed();
+  apply(echo_app(1));
+  EXPECT_EQ(pids().size(), 1u);
+  flowed();
+}
+
 TEST_P(HouseFlow, ScalingReconfiguringAndReplacingUnderLoadLosesNothing) {
   apply(echo_app(2));
   load();
@@ -252,7 +320,16 @@ TEST_P(HouseFlow, ADyingReplicaCostsNoIdempotentRequest) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Seeds, HouseFlow, ::testing::Values(1, 2, 3, 4));
+std::string name_of(const ::testing::TestParamInfo<std::tuple<Shape, uint64_t>>& info) {
+  const auto [shape, seed] = info.param;
+  return (shape == Shape::kOneProcess ? "one_process_" : "by_address_") + std::to_string(seed);
+}
+INSTANTIATE_TEST_SUITE_P(BothShapes, HouseFlow,
+                         ::testing::Combine(::testing::Values(Shape::kOneProcess, Shape::kByAddress),
+                                            ::testing::Values(1, 2, 3, 4)),
+                         name_of);
+INSTANTIATE_TEST_SUITE_P(Seeds, HouseByAddress,
+                         ::testing::Combine(::testing::Values(Shape::kByAddress), ::testing::Values(1, 2)), name_of);
 
 }  // namespace
 }  // namespace colony
