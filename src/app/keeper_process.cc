@@ -24,7 +24,7 @@ class KeeperRole final : public Role {
         host_(context.loop, {payload.master_host}),
         unit_({context.loop, host_, discovery_, engine_},
               {payload.data_dir, listen_again(context.endpoint.folder(), payload.listen), std::move(token),
-               [this] { ask_launcher(); }, &metrics_}) {}
+               [this] { ask_launcher("shutdown"); }, &metrics_, [this] { ask_launcher("restart-proxy"); }}) {}
 
   async::Task<Result<void>> start() override {
     CO_TRY(auto at, co_await unit_.start());
@@ -40,8 +40,10 @@ class KeeperRole final : public Role {
   }
 
  private:
-  // `colony down`: the launcher looks for this file.
-  void ask_launcher() { std::ofstream(context_.endpoint.folder() + "/../shutdown") << "asked over the control API\n"; }
+  // `colony down`, `colony restart proxy`: the launcher looks for these files.
+  void ask_launcher(const char* what) {
+    std::ofstream(context_.endpoint.folder() + "/../" + what) << "asked over the control API\n";
+  }
 
   RoleContext context_;
   observe::Metrics metrics_;

@@ -24,6 +24,7 @@ async::Task<Result<std::string>> KeeperUnit::start() {
   o.token = options_.token;
   o.version = COLONY_VERSION;
   o.shutdown = options_.on_shutdown;
+  o.restart_proxy = options_.on_restart_proxy;
   o.metrics = [this] { return gather_metrics(); };
   api_ = std::make_unique<keeper::ControlApi>(
       keeper::ControlApi::Deps{deps_.loop, *keeper_, deps_.engine, deps_.discovery, *pool_}, std::move(o));

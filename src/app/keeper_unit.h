@@ -29,8 +29,9 @@ class KeeperUnit {
   };
   struct Options {
     std::string data_dir, listen, token;
-    std::function<void()> on_shutdown;    // POST /api/v1/shutdown
-    observe::Metrics* metrics = nullptr;  // of this process; outlives the unit
+    std::function<void()> on_shutdown;            // POST /api/v1/shutdown
+    observe::Metrics* metrics = nullptr;          // of this process; outlives the unit
+    std::function<void()> on_restart_proxy = {};  // POST /api/v1/proxy/restart; null: refused
   };
   KeeperUnit(Deps deps, Options options);
   ~KeeperUnit();

@@ -1,9 +1,12 @@
 // `colony up --processes`: keeps one agent process alive and has it run discovery, master host, keeper and proxy, through the
 // same verbs that masters use for replicas. After its own kill -9 a new launcher finds all of it running and takes it over.
+// The proxy is replaced without a failed request: its successor is a second actor, which takes the listening sockets over.
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -15,6 +18,8 @@
 #include "app/up.h"
 #include "async/process.h"
 #include "base/log.h"
+#include "colony/version.h"
+#include "engine/agent/kept_sockets.h"
 #include "engine/agent/remote.h"
 #include "engine/embedded/embedded.h"
 #include "store/data_dir.h"
@@ -26,11 +31,13 @@ namespace fs = std::filesystem;
 constexpr Duration kAgentPatience = 30s;  // until a new agent answers
 constexpr Duration kRolePatience = 30s;   // until a role's process answers
 constexpr Duration kLook = 200ms;
+constexpr const char* kShutdown = "shutdown";  // files of the run directory that the keeper writes
+constexpr const char* kRestartProxy = "restart-proxy";
 
 struct RoleRow {
-  std::string_view id, role;
+  std::string id, role;
 };
-constexpr RoleRow kDiscovery{"colony.discovery", "discovery"}, kMasterHost{"colony.master-host", "master-host"},
+const RoleRow kDiscovery{"colony.discovery", "discovery"}, kMasterHost{"colony.master-host", "master-host"},
     kKeeper{"colony.keeper", "keeper"}, kProxy{"colony.proxy", "proxy"};
 
 class Launcher final : public House {
@@ -43,9 +50,10 @@ class Launcher final : public House {
     CO_TRY(auto address, agent_address(run_dir_of(config_)));
     agent_ = std::make_unique<engine::RemoteAgent>(loop_, async::Endpoint{address});
     engine_ = std::make_unique<engine::EmbeddedEngine>(loop_, std::vector<engine::AgentPort*>{agent_.get()});
+    co_await replace_other_agent();
     scope_.spawn(keep_agent());
     CO_TRY_VOID(co_await agent_answers());
-    unlink(shutdown_file().c_str());
+    for (const char* order : {kShutdown, kRestartProxy}) unlink(order_file(order).c_str());
     fence_ = {"colony", static_cast<uint64_t>(to_ms(loop_.wall_now().time_since_epoch()))};
 
     RolePayload p;
@@ -65,11 +73,12 @@ class Launcher final : public House {
     p.tls_key = config_.tls.key;
     p.tls_client_ca = config_.tls.client_ca;
     p.loops = config_.loops;
-    CO_TRY(auto proxy, co_await run_role(kProxy, p));
+    proxy_payload_ = p;
+    CO_TRY_VOID(co_await run_proxy());
     Addresses at;
     CO_TRY(at.control, co_await listens_on(kKeeper));
-    CO_TRY(at.http, co_await listens_on(kProxy));
-    scope_.spawn(look_for_shutdown());
+    CO_TRY(at.http, co_await listens_on(proxy_));
+    scope_.spawn(look_for_orders());
     co_return at;
   }
 
@@ -79,8 +88,8 @@ class Launcher final : public House {
       // Requests first, then those who would start something new; the agent stops the rest.
       const Duration left = deadline.left(loop_.now());
       for (const auto& [row, grace] :
-           {std::pair{kProxy, left + 1s}, {kKeeper, Duration(5s)}, {kMasterHost, Duration(5s)}})
-        co_await stop_actor(std::string(row.id), fence_, grace);
+           {std::pair{proxy_, left + 1s}, {kKeeper, Duration(5s)}, {kMasterHost, Duration(5s)}})
+        co_await stop_actor(row.id, fence_, grace);
     }
     co_await end_agent(15s);
     scope_.stop();
@@ -98,7 +107,30 @@ class Launcher final : public House {
   }
 
  private:
-  std::string shutdown_file() const { return run_dir_of(config_) + "/shutdown"; }
+  std::string order_file(const char* order) const { return run_dir_of(config_) + "/" + order; }
+  std::string folder_of(const std::string& id) const { return run_dir_of(config_) + "/" + id; }
+
+  // An agent that a launcher of another version has left: it lets go, and ours adopts what runs. Replicas do not notice.
+  async::Task<void> replace_other_agent() {
+    const pid_t pid = agent_pid();
+    if (pid <= 0 || same_file(fmt::format("/proc/{}/exe", pid), "/proc/self/exe")) co_return;
+    LOG(info, "agent: pid {} runs another binary; it makes room for ours", pid);
+    ::kill(pid, SIGTERM);
+    const auto limit = Deadline::after(loop_.now(), 5s);
+    while (agent_pid() == pid && !limit.passed(loop_.now())) co_await loop_.sleep(10ms);
+  }
+
+  static bool same_file(const std::string& a, const std::string& b) {
+    struct stat x{}, y{};
+    return ::stat(a.c_str(), &x) == 0 && ::stat(b.c_str(), &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+  }
+
+  // What distinguishes this program from an older one in the same place.
+  static std::string build() {
+    struct stat s{};
+    if (::stat("/proc/self/exe", &s) != 0) return COLONY_VERSION;
+    return fmt::format("{}-{}-{}", COLONY_VERSION, s.st_size, s.st_mtim.tv_sec);
+  }
 
   // Agent: started, watched, started again. One that runs already (the launcher before us was killed) is used as found.
   async::Task<void> keep_agent() {
@@ -168,14 +200,13 @@ class Launcher final : public House {
     spec.id = row.id;
     spec.role = row.role;
     spec.payload = to_json(payload);
-    spec.labels = {{"listen", payload.listen}};
-    if (!payload.tls_cert.empty())
-      spec.labels["tls"] = payload.tls_cert + " " + payload.tls_key + " " + payload.tls_client_ca;
+    spec.labels = labels_of(payload);
     spec.resources.num_cpus = 0;
     CO_TRY(auto all, co_await engine_->list(""));
-    if (std::ranges::none_of(all, [&](const auto& actor) { return actor.spec.id == spec.id; }))
+    if (payload.take_over.empty() &&
+        std::ranges::none_of(all, [&](const auto& actor) { return actor.spec.id == spec.id; }))
       CO_TRY_VOID(can_listen(payload.listen));
-    for (const auto& actor : all)  // one that listens elsewhere than wanted now is replaced
+    for (const auto& actor : all)  // one that was started otherwise than wanted now is replaced
       if (actor.spec.id == spec.id && actor.spec.labels != spec.labels)
         CO_TRY_VOID(co_await engine_->stop(fence_, spec.id, 5s));
     CO_TRY(auto reservation, co_await engine_->reserve(fence_, spec));
@@ -192,6 +223,64 @@ class Launcher final : public House {
     co_return status;
   }
 
+  static std::map<std::string, std::string> labels_of(const RolePayload& p) {
+    return {{"listen", p.listen},
+            {"loops", fmt::format("{}", p.loops)},
+            {"tls", p.tls_cert + " " + p.tls_key + " " + p.tls_client_ca},
+            {"build", build()}};
+  }
+
+  // The one that runs is adopted; one of another version, or with other settings than its address, is replaced.
+  async::Task<Result<void>> run_proxy() {
+    CO_TRY(const auto all, co_await engine_->list(""));
+    std::vector<engine::ActorStatus> running;
+    for (const auto& actor : all)
+      if (actor.spec.role == kProxy.role && actor.state != engine::ActorState::kStopping) running.push_back(actor);
+    std::ranges::sort(running, {}, [](const auto& actor) { return number_of(actor.spec.id); });
+    for (size_t i = 0; i + 1 < running.size(); ++i)  // a launcher has ended while it replaced one
+      scope_.spawn(stop_actor(running[i].spec.id, fence_, config_.drain_timeout));
+    if (!running.empty()) {
+      proxy_ = {running.back().spec.id, kProxy.role};
+      const auto wanted = labels_of(proxy_payload_);
+      auto now = running.back().spec.labels;
+      if (now != wanted && now["listen"] == wanted.at("listen") && now["loops"] == wanted.at("loops") &&
+          running.back().state == engine::ActorState::kRunning)
+        co_return co_await replace_proxy();
+    }
+    CO_TRY_VOID(co_await run_role(proxy_, proxy_payload_));
+    co_return Result<void>{};
+  }
+
+  // colony.proxy is the first, colony.proxy.2 the one that took over from it, and so on.
+  static uint64_t number_of(std::string_view id) {
+    const auto digits = id.substr(std::min(id.size(), kProxy.id.size() + 1));
+    uint64_t n = 1;
+    std::from_chars(digits.data(), digits.data() + digits.size(), n);
+    return n;
+  }
+
+  // Both take requests for a moment; then the old one is told to end in order. When the new one does not come up, the old
+  // one goes on.
+  async::Task<Result<void>> replace_proxy() {
+    const RoleRow old = proxy_;
+    const RoleRow next{fmt::format("{}.{}", kProxy.id, number_of(old.id) + 1), kProxy.role};
+    RolePayload payload = proxy_payload_;
+    CO_TRY(const auto all, co_await engine_->list(""));
+    for (const auto& actor : all)
+      if (actor.spec.id == old.id) payload.take_over = engine::lender_path(actor.address);
+    auto status = co_await run_role(next, payload);
+    auto at = status ? co_await listens_on(next) : Result<std::string>(fail(status.error()));
+    if (!at) {
+      co_await stop_actor(next.id, fence_, 1s);
+      co_return fail(std::move(at).error().within(fmt::format("{} cannot take over from {}", next.id, old.id)));
+    }
+    proxy_ = next;
+    LOG(info, "{} has taken over from {}", next.id, old.id);
+    std::ofstream(folder_of(old.id) + "/succeeded") << next.id << "\n";
+    scope_.spawn(stop_actor(old.id, fence_, config_.drain_timeout));
+    co_return Result<void>{};
+  }
+
   // A port that is taken is said here and now, in the words and with the exit code of the other shape.
   Result<void> can_listen(const std::string& address) {
     if (address.empty()) return {};
@@ -201,7 +290,7 @@ class Launcher final : public House {
   }
 
   async::Task<Error> why_not(RoleRow row, const engine::ActorStatus& status) {
-    auto log = co_await engine_->logs(std::string(row.id), 3);
+    auto log = co_await engine_->logs(row.id, 3);
     co_return unavailable(
         fmt::format("{} does not start: {}\n{}", row.role, status.last_exit, log ? *log : std::string()));
   }
@@ -209,7 +298,7 @@ class Launcher final : public House {
   // Keeper and proxy write the address that they listen on beside their record.
   async::Task<Result<std::string>> listens_on(RoleRow row) {
     const auto limit = Deadline::after(loop_.now(), kRolePatience);
-    const std::string folder = fmt::format("{}/{}", run_dir_of(config_), row.id);
+    const std::string folder = folder_of(row.id);
     uint64_t begun = 0;  // its incarnation at the first look
     while (true) {
       const auto file = read_listen_file(folder);
@@ -224,11 +313,13 @@ class Launcher final : public House {
     }
   }
 
-  async::Task<void> look_for_shutdown() {
+  // What the keeper was asked over the control API and cannot do itself.
+  async::Task<void> look_for_orders() {
     while (co_await scope_.sleep(kLook)) {
-      if (stopping_ || access(shutdown_file().c_str(), F_OK) != 0) continue;
-      unlink(shutdown_file().c_str());
-      on_shutdown_();
+      if (stopping_) continue;
+      if (unlink(order_file(kShutdown).c_str()) == 0) on_shutdown_();
+      if (unlink(order_file(kRestartProxy).c_str()) != 0 || stopping_) continue;
+      if (auto replaced = co_await replace_proxy(); !replaced) LOG(error, "{}", replaced.error().message);
     }
   }
 
@@ -279,6 +370,8 @@ class Launcher final : public House {
   std::unique_ptr<engine::RemoteAgent> agent_;
   std::unique_ptr<engine::EmbeddedEngine> engine_;
   engine::Fence fence_;
+  RolePayload proxy_payload_;
+  RoleRow proxy_ = kProxy;  // the one that takes requests
   bool stopping_ = false;
 };
 

@@ -14,6 +14,7 @@ struct RolePayload {
   std::string listen;                            // proxy: requests; keeper: the control API
   std::string data_dir, token_file;              // keeper
   std::string tls_cert, tls_key, tls_client_ca;  // proxy: paths
+  std::string take_over;                         // proxy: where the one that it replaces lends its listening sockets
   std::string node;
   int loops = 0;  // proxy
   std::string log_level = "info";

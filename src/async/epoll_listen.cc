@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <utility>
 
+#include "async/descriptors.h"
 #include "async/epoll_sources.h"
 #include "base/log.h"
 
@@ -247,26 +249,41 @@ Result<void> bind_to(int fd, const SocketAddress& address, const Endpoint& at, c
   return {};
 }
 
+// "fd:7": a listening socket that is there already.
+Result<Descriptor> given_socket(const Endpoint& at) {
+  int fd = -1;
+  const char* end = at.text.data() + at.text.size();
+  const auto [stop, ec] = std::from_chars(at.text.data() + 3, end, fd);
+  int listening = 0;
+  socklen_t size = sizeof listening;
+  if (ec != std::errc() || stop != end || fd < 0 ||
+      ::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) != 0 || listening == 0)
+    return fail(invalid_argument("listen on " + at.text + ": is no listening socket of this process"));
+  return Descriptor(fd);
+}
+
 }  // namespace
+
+Result<Descriptor> open_listening_socket(const Endpoint& at, const ListenOptions& options) {
+  TRY(auto address, parse_address(at));
+  Descriptor socket(new_socket(address.family()));
+  if (socket.get() < 0) return fail(errno_error("listen on " + at.text, errno));
+  TRY_VOID(bind_to(socket.get(), address, at, options));
+  if (::listen(socket.get(), options.backlog) != 0) return fail(errno_error("listen on " + at.text, errno));
+  return socket;
+}
+
+Endpoint endpoint_of(const Descriptor& listening) {
+  SocketAddress here;
+  here.size = sizeof here.storage;
+  return {::getsockname(listening.get(), here.get(), &here.size) == 0 ? address_text(here) : std::string()};
+}
 
 Result<std::unique_ptr<Listener>> epoll_listen(EpollContext& context, const Endpoint& at, Loop::AcceptFn on_accept,
                                                const ListenOptions& options) {
-  TRY(auto address, parse_address(at));
-  int fd = new_socket(address.family());
-  if (fd < 0) return fail(errno_error("listen on " + at.text, errno));
-  auto bound = bind_to(fd, address, at, options);
-  if (bound && ::listen(fd, options.backlog) != 0) bound = fail(errno_error("listen on " + at.text, errno));
-  if (!bound) {
-    ::close(fd);
-    return fail(std::move(bound).error());
-  }
-  Endpoint actual = at;
-  if (!at.is_unix()) {
-    SocketAddress here;
-    here.size = sizeof here.storage;
-    if (::getsockname(fd, here.get(), &here.size) == 0) actual.text = address_text(here);
-  }
-  auto listener = std::make_unique<EpollListener>(context, fd, std::move(actual), std::move(on_accept));
+  TRY(auto socket, at.text.starts_with("fd:") ? given_socket(at) : open_listening_socket(at, options));
+  Endpoint actual = at.is_unix() ? at : endpoint_of(socket);
+  auto listener = std::make_unique<EpollListener>(context, socket.release(), std::move(actual), std::move(on_accept));
   struct stat file{};
   if (at.is_unix() && ::lstat(std::string(at.path()).c_str(), &file) == 0) listener->owns_file(file);
   TRY_VOID(listener->set_up());

@@ -100,7 +100,7 @@ class WatchedProcess final : public Process {
 };
 
 // What the child writes into the pipe when it cannot become the program.
-enum class Step : int { kSession, kParent, kDirectory, kOutput, kLimit, kExec };
+enum class Step : int { kSession, kParent, kDirectory, kOutput, kInherit, kLimit, kExec };
 struct Failure {
   Step step;
   int err;
@@ -110,6 +110,7 @@ struct Prepared {
   std::vector<char*> argv, env;
   const char* cwd = nullptr;
   int in = -1, out = -1, err = -1;
+  std::vector<int> inherit;  // copies with numbers above all that they will get
   bool new_session = false, die_with_parent = false;
   rlimit files{};
   bool set_files = false;
@@ -136,13 +137,16 @@ struct Prepared {
   if (p.cwd && ::chdir(p.cwd) != 0) give_up(p, Step::kDirectory);
   if (::dup2(p.in, 0) < 0 || (p.out >= 0 && ::dup2(p.out, 1) < 0) || (p.err >= 0 && ::dup2(p.err, 2) < 0))
     give_up(p, Step::kOutput);
+  unsigned first_closed = 3;
+  for (const int fd : p.inherit)
+    if (::dup2(fd, static_cast<int>(first_closed++)) < 0) give_up(p, Step::kInherit);
   if (p.set_files && ::setrlimit(RLIMIT_NOFILE, &p.files) != 0) give_up(p, Step::kLimit);
   // Marks, not closes: the report pipe must live until exec.
-  if (::syscall(SYS_close_range, 3, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */) != 0) {
+  if (::syscall(SYS_close_range, first_closed, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */) != 0) {
     rlimit open_files{};
     const bool known = ::getrlimit(RLIMIT_NOFILE, &open_files) == 0 && open_files.rlim_cur < 65536;
     const int end = known ? static_cast<int>(open_files.rlim_cur) : 65536;
-    for (int fd = 3; fd < end; ++fd) ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+    for (int fd = static_cast<int>(first_closed); fd < end; ++fd) ::fcntl(fd, F_SETFD, FD_CLOEXEC);
   }
   sigset_t none;
   sigemptyset(&none);
@@ -164,6 +168,7 @@ Error describe(const SpawnOptions& o, const Failure& f) {
     case Step::kParent: return errno_error("start " + o.argv[0] + ": tie to the parent's life", f.err);
     case Step::kDirectory: return errno_error("start " + o.argv[0] + ": enter the folder " + o.cwd, f.err);
     case Step::kOutput: return errno_error("start " + o.argv[0] + ": set up its output", f.err);
+    case Step::kInherit: return errno_error("start " + o.argv[0] + ": hand its sockets on", f.err);
     case Step::kLimit: return errno_error(fmt::format("start {}: allow {} open files", o.argv[0], o.nofile), f.err);
     case Step::kExec: break;
   }
@@ -229,6 +234,17 @@ Result<std::unique_ptr<Process>> spawn(Loop& loop, const SpawnOptions& options, 
   p.set_files = options.nofile > 0;
   p.files.rlim_cur = p.files.rlim_max = static_cast<rlim_t>(options.nofile);
   p.parent = ::getpid();
+  // Above 3, 4, ... so that none of them is overwritten on the way there.
+  const int above = 3 + static_cast<int>(options.inherit.size());
+  std::vector<Fd> copies;
+  for (const int fd : options.inherit) {
+    copies.emplace_back(fcntl(fd, F_DUPFD_CLOEXEC, above));
+    if (copies.back().get() < 0) return fail(errno_error("start " + options.argv[0] + ": copy a descriptor", errno));
+    p.inherit.push_back(copies.back().get());
+  }
+  Fd report_above(fcntl(report_write.get(), F_DUPFD_CLOEXEC, above));
+  if (report_above.get() < 0) return fail(errno_error("start " + options.argv[0] + ": copy a descriptor", errno));
+  report_write = std::move(report_above);
   p.report = report_write.get();
 
   const pid_t pid = fork_and_become(p);

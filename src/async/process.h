@@ -20,6 +20,7 @@ struct SpawnOptions {
   std::string stdout_path, stderr_path;  // opened O_APPEND|O_CREAT 0600; empty: inherited
   bool new_session = true;               // setsid: signals to the parent's group do not reach it
   bool die_with_parent = false;          // PDEATHSIG SIGKILL; the kernel means the thread that calls spawn()
+  std::vector<int> inherit;              // become 3, 4, ... in the child, in this order
   int nofile = 0;                        // RLIMIT_NOFILE to set, 0: unchanged
 };
 
@@ -39,7 +40,7 @@ class Process {
 };
 
 using ExitFn = std::function<void(const ExitStatus&)>;
-// Descriptors other than 0 (always /dev/null), 1, 2 are not inherited; signal mask and dispositions are the defaults.
+// Descriptors other than 0 (always /dev/null), 1, 2 and those of `inherit` are not inherited; signal mask and dispositions are the defaults.
 // Returns when the program has replaced the child, or with the reason why it could not. The end of a Process object that
 // was dropped before its child ended is not reaped: keep it.
 Result<std::unique_ptr<Process>> spawn(Loop& loop, const SpawnOptions& options, ExitFn on_exit);

@@ -74,6 +74,26 @@ TEST_F(ProcessTest, ItInheritsNoDescriptorAndNoIgnoredOrBlockedSignal) {
   EXPECT_EQ(read(dir.file("out")), "4\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
 }
 
+// In reverse of their own numbers, so that one is in the place that another is to get.
+TEST_F(ProcessTest, WhatIsHandedOnIsThereInItsOrderAndNothingElse) {
+  std::vector<int> opened;
+  for (int i = 0; i < 6; ++i) opened.push_back(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  SpawnOptions options;
+  for (const char* text : {"c", "b", "a"}) {
+    int ends[2];
+    ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
+    ASSERT_EQ(::write(ends[1], text, 1), 1);
+    ::close(ends[1]);
+    options.inherit.insert(options.inherit.begin(), ends[0]);
+  }
+  sh("cat <&3; cat <&4; cat <&5; echo; ls /proc/self/fd | tr '\\n' ' '", options);
+  // `ls` itself opens the folder that it reads.
+  EXPECT_EQ(read(dir.file("out")), "abc\n0 1 2 3 4 5 6 ");
+  EXPECT_EQ(read(dir.file("err")), "");
+  for (const int fd : opened) ::close(fd);
+  for (const int fd : options.inherit) ::close(fd);
+}
+
 TEST_F(ProcessTest, ItsOutputIsAppendedToPrivateFiles) {
   sh("echo one; echo bad >&2");
   sh("echo two");

@@ -202,6 +202,12 @@ int main(int argc, char** argv) {
 
   auto* down = top.add_subcommand("down", "stop the running Colony");
   down->callback([&] { code = cli::down(common); });
+  std::string restart_what;
+  double restart_timeout_s = 60;
+  auto* restart = top.add_subcommand("restart", "replace the proxy without a failed request (colony up --processes)");
+  restart->add_option("what", restart_what, "proxy")->required()->check(CLI::IsMember({"proxy"}));
+  restart->add_option("--timeout", restart_timeout_s, "seconds to wait")->check(CLI::PositiveNumber);
+  restart->callback([&] { code = cli::restart_proxy(common, restart_timeout_s); });
   auto* schema = top.add_subcommand("schema", "JSON Schema of the application file, for editors");
   schema->callback([&] { code = cli::schema(); });
   UpFlags doctor_flags;

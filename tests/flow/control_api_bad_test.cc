@@ -34,6 +34,7 @@ std::vector<Row> rows() {
       {"GET", scale, "", "", 405, "POST"},
       {"DELETE", "/api/v1/status", "", "", 405, "GET"},
       {"GET", "/api/v1/shutdown", "", "", 405, "POST"},
+      {"GET", "/api/v1/proxy/restart", "", "", 405, "POST"},
       {"GET", "/api/v1/applications/%zz", "", "", 400, ""},
       // queries
       {"GET", kApps + "?verbose=1", "", "", 400, "unknown query parameter 'verbose'; there are none here"},

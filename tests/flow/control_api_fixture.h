@@ -28,6 +28,7 @@ class ControlApiFixture : public ::testing::Test {
     options.version = "1.2.3";
     options.metrics = metrics;
     options.shutdown = [this] { ++shutdowns_; };
+    options.restart_proxy = [this] { ++proxy_restarts_; };
     api_ = std::make_unique<keeper::ControlApi>(keeper::ControlApi::Deps{*loop_, keeper_, engine_, registry_, *pool_},
                                                 options);
     api_->mount(router_);
@@ -75,7 +76,7 @@ class ControlApiFixture : public ::testing::Test {
   std::unique_ptr<http::Server> server_;
   http::Client client_{*loop_};
   std::string bearer_;
-  int shutdowns_ = 0;
+  int shutdowns_ = 0, proxy_restarts_ = 0;
   bool started_ = false;
 };
 

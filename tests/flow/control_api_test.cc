@@ -172,6 +172,13 @@ TEST_F(ControlApi, ShutdownAnswersBeforeItBegins) {
   EXPECT_EQ(shutdowns_, 1);
 }
 
+TEST_F(ControlApi, ARestartOfTheProxyIsHandedToWhoStartedIt) {
+  EXPECT_EQ(send("POST", "/api/v1/proxy/restart").status, 202);
+  EXPECT_EQ(proxy_restarts_, 1);
+  EXPECT_EQ(send("POST", "/api/v1/proxy/restart?now=1").status, 400);
+  EXPECT_EQ(proxy_restarts_, 1);
+}
+
 TEST_F(ControlApi, TheOpenApiDocumentNamesEveryRouteAndEveryRouteIsThere) {
   auto doc = json::parse(get("/openapi.json").body);
   EXPECT_EQ(doc["openapi"], "3.1.0");
@@ -193,7 +200,7 @@ TEST_F(ControlApi, TheOpenApiDocumentNamesEveryRouteAndEveryRouteIsThere) {
         EXPECT_FALSE(said(reply, "no_such_route")) << reply.body;
       }
     }
-  EXPECT_EQ(operations, 21U);
+  EXPECT_EQ(operations, 22U);
 }
 
 TEST_F(ControlApi, RaysOwnBodiesAndShapesAreSpoken) {

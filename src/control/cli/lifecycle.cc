@@ -1,7 +1,11 @@
 // colony scale, delete, logs, down, schema: the small verbs.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <chrono>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <thread>
 
 #include "control/cli/print.h"
 #include "control/cli/verbs.h"
@@ -116,6 +120,44 @@ int down(const Common& common) {
   else
     fmt::print("Colony at {} is shutting down\n", target->address);
   return 0;
+}
+
+namespace {
+
+Result<std::set<std::string>> proxies(ControlClient& client) {
+  TRY(const auto text, client.call("GET", "/api/v1/status"));
+  std::set<std::string> out;
+  const auto doc = json::parse(text, nullptr, false);
+  for (const auto& p : doc.is_object() ? doc.value("proxies", json::array()) : json::array())
+    out.insert(p.value("id", ""));
+  return out;
+}
+
+}  // namespace
+
+int restart_proxy(const Common& common, double timeout_s) {
+  auto target = find_target(common.address, common.token_file);
+  if (!target) return finish(target.error());
+  ControlClient client(*target);
+  auto before = proxies(client);
+  if (!before) return finish(before.error());
+  if (auto begun = client.call("POST", "/api/v1/proxy/restart"); !begun) return finish(begun.error());
+  const auto end = std::chrono::steady_clock::now() + from_seconds(timeout_s);
+  while (std::chrono::steady_clock::now() < end) {
+    auto now = proxies(client);
+    const bool replaced =
+        now && !now->empty() && std::ranges::none_of(*now, [&](const auto& id) { return before->contains(id); });
+    if (replaced) {
+      if (common.json)
+        fmt::print("{}\n", json{{"proxy", *now->begin()}}.dump(2));
+      else
+        fmt::print("proxy {} has taken over\n", *now->begin());
+      return 0;
+    }
+    std::this_thread::sleep_for(100ms);
+  }
+  return finish(deadline_exceeded(fmt::format(
+      "the proxy was not replaced within {:g} s; the old one goes on; the log of colony up says why", timeout_s)));
 }
 
 int schema() {

@@ -66,6 +66,8 @@ struct InferOptions {
 int infer(const Common& common, const InferOptions& options);
 
 int down(const Common& common);
+// A new proxy in the place of the one that runs; returns when that has left the table.
+int restart_proxy(const Common& common, double timeout_s);
 int schema();
 struct DoctorOptions {
   std::string data_dir, http, control;   // as `colony up` would use them

@@ -222,6 +222,15 @@ async::Task<Reply> ControlApi::State::post_shutdown(Request request) {
   co_return json_reply(202, R"({"status":"stopping"})");
 }
 
+async::Task<Reply> ControlApi::State::post_restart_proxy(Request request) {
+  if (auto ok = check_params(request, {}); !ok) co_return error_as_reply(ok.error());
+  if (!options.restart_proxy)
+    co_return error_as_reply(
+        unimplemented("the proxy is part of this process; colony up --processes has one that can be restarted alone"));
+  options.restart_proxy();
+  co_return json_reply(202, R"({"status":"restarting"})");
+}
+
 void ControlApi::mount(http::Router& router) {
   State* s = state_.get();
   if (!s->options.token.empty())
@@ -259,6 +268,7 @@ void ControlApi::mount(http::Router& router) {
   on("GET", "/api/v1/status", &State::get_status);
   on("GET", "/api/v1/nodes", &State::get_nodes);
   on("POST", "/api/v1/shutdown", &State::post_shutdown);
+  on("POST", "/api/v1/proxy/restart", &State::post_restart_proxy);
   fixed("/api/v1/schema", [] { return json_reply(200, app_schema_json()); });
   fixed("/openapi.json", [s] { return json_reply(200, openapi_json(s->options.version)); });
   fixed("/-/healthz", [] { return text_reply(200, "success\n"); });

@@ -30,9 +30,10 @@ class ControlApi {
   struct Options {
     std::string token;  // bearer token of every path but /-/healthz; empty: none is asked for
     std::function<async::Task<std::string>()> metrics;  // body of GET /metrics (text format); null: 404
-    std::function<void()> shutdown;  // of POST /api/v1/shutdown; null: 501. Called after the reply was given.
-    std::string version;             // of the program
-    Duration keep_alive = 5s;        // longest silence of a watch
+    std::function<void()> shutdown;       // of POST /api/v1/shutdown; null: 501. Called after the reply was given.
+    std::function<void()> restart_proxy;  // of POST /api/v1/proxy/restart; null: 501
+    std::string version;                  // of the program
+    Duration keep_alive = 5s;             // longest silence of a watch
   };
   ControlApi(Deps deps, Options options);
   ~ControlApi();

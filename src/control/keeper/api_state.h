@@ -28,6 +28,7 @@ struct ControlApi::State {
   async::Task<http::Reply> get_metrics(http::Request request);
   async::Task<http::Reply> get_nodes(http::Request request);
   async::Task<http::Reply> post_shutdown(http::Request request);
+  async::Task<http::Reply> post_restart_proxy(http::Request request);
   // streams
   async::Task<void> watch_all(http::Request request, http::ReplyStream& stream);
   async::Task<void> watch_app(http::Request request, http::ReplyStream& stream);

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/random_id.h"
 #include "engine/agent/environment.h"
+#include "engine/agent/kept_sockets.h"
 #include "engine/agent/wire.h"
 
 namespace colony::engine {
@@ -93,6 +94,7 @@ Result<void> Actor::renew(ActorSpec spec) {
 
 void Actor::stop(Duration grace) {
   kill_at_ = kill_at_.sooner(Deadline::after(loop_.now(), grace));
+  sockets_.clear();  // nobody will answer there
   if (!record_.stopping) {
     record_.stopping = true;
     save();  // the next agent finishes it
@@ -119,6 +121,8 @@ Result<void> Actor::launch() {
   options.argv = {options_.binary, "actor", "--dir", folder()};
   options.env = actor_environment(::environ, options_.env, record_.spec.env);
   options.stdout_path = options.stderr_path = record_.log;
+  for (const auto& socket : sockets_) options.inherit.push_back(socket.get());
+  if (!sockets_.empty()) options.env.push_back(fmt::format("{}={}", kSocketsVariable, sockets_.size()));
   const uint64_t life = life_ + 1;
   TRY(auto process, async::spawn(loop_, options, [this, life](const async::ExitStatus& status) {
         if (life != life_) return;
@@ -180,7 +184,21 @@ void Actor::died(std::string how) {
   next_start_ = Deadline::after(loop_.now(), wait);
   LOG(warn, "actor {} (incarnation {}) ended: {}; next start in {:g} s", record_.spec.id, record_.incarnation,
       record_.last_exit, to_seconds(wait));
+  if (wait > kKeepSockets) sockets_.clear();
   if (!record_.stopping) enter(ActorState::kBackoff);
+}
+
+// A process lends its sockets once it listens.
+async::Task<void> Actor::keep_sockets(async::Scope& scope, uint64_t life) {
+  while (life == life_ && !exited_ && !record_.stopping && !scope.stopping()) {
+    auto lent =
+        co_await async::borrow_descriptors(loop_, lender_path(record_.socket), Deadline::after(loop_.now(), 100ms));
+    if (life != life_ || exited_ || record_.stopping || scope.stopping()) co_return;
+    if (lent) {
+      sockets_ = std::move(*lent);
+      co_return;
+    }
+  }
 }
 
 async::Task<Result<void>> Actor::hello() {
@@ -242,7 +260,11 @@ async::Task<void> Actor::run_once(async::Scope& scope) {
     enter(ActorState::kRunning);
   }
   co_await asking.join();
+  async::Scope keeping(loop_);
+  if (answered_ && keeps_sockets(record_.spec.role)) keeping.spawn(keep_sockets(keeping, life_));
   while (!exited_ && !record_.stopping && !scope.stopping()) co_await wake_.wait(scope);
+  keeping.stop();
+  co_await keeping.join();
 }
 
 async::Task<void> Actor::end(async::Scope& scope) {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "async/descriptors.h"
 #include "async/process.h"
 #include "async/scope.h"
 #include "engine/agent/actor_record.h"
@@ -60,6 +61,7 @@ class Actor {
   void save();
   async::Task<void> ask_until_it_answers(async::Scope& scope, uint64_t life);
   async::Task<void> send_heartbeats(async::Scope& scope);
+  async::Task<void> keep_sockets(async::Scope& scope, uint64_t life);
   async::Task<Result<void>> hello();
   async::Task<void> run_once(async::Scope& scope);
   async::Task<void> end(async::Scope& scope);
@@ -75,7 +77,8 @@ class Actor {
   rpc::Client rpc_;
   async::Signal wake_;  // something below changed: exit, answer, start, stop
   std::unique_ptr<async::Process> process_;
-  std::string exit_;  // how the process ended, set by its watch
+  std::vector<async::Descriptor> sockets_;  // copies of those that the process listens on, for the next incarnation
+  std::string exit_;                        // how the process ended, set by its watch
   bool exited_ = false;
   bool answered_ = false;
   bool settled_ = false;

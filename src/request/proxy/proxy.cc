@@ -85,14 +85,17 @@ async::Task<Result<async::Endpoint>> Proxy::start() {
   const Deadline patience = Deadline::after(home_.now(), kFirstTable);
   while (acknowledged_ == 0 && co_await in_use_.wait(scope_, patience)) continue;
 
+  CHECK(options_.sockets.empty() || options_.sockets.size() == loops_.size());
   async::Endpoint at = options_.listen;
-  if (loops_.size() > 1) {
+  if (loops_.size() > 1 && options_.sockets.empty()) {
     // WHY: sockets that share a port (SO_REUSEPORT) would share it with those of another process as well, which would then
     // get half of the connections. One that does not share tells whether the port is free.
     if (auto alone = home_.listen(at, [](std::unique_ptr<async::Stream>) {}, {}); !alone)
       co_return fail(std::move(alone).error().within("proxy: cannot listen on " + at.text));
   }
-  for (const auto& one : loops_) {
+  for (size_t i = 0; i < loops_.size(); ++i) {
+    const auto& one = loops_[i];
+    if (!options_.sockets.empty()) at = options_.sockets[i];
     async::OneShot<Result<async::Endpoint>> listening(home_);
     one->loop->post([one, at, setter = listening.setter(), &home = home_] {
       auto r = one->data->listen(at);
@@ -193,14 +196,14 @@ uint64_t Proxy::ongoing() const {
   return n;
 }
 
-async::Task<bool> Proxy::drain(Deadline deadline) {
+async::Task<bool> Proxy::drain(Deadline deadline, Duration grace) {
   leaving_ = true;
   if (registered_) {
     if (auto r = co_await discovery_.unregister_proxy(options_.id); !r)
       LOG(warn, "proxy {}: cannot leave the discovery: {}", options_.id, r.error().message);
   }
-  co_await on_every_loop<bool>([](ProxyLoop& p) {
-    p.drain();
+  co_await on_every_loop<bool>([grace](ProxyLoop& p) {
+    p.drain(grace);
     return true;
   });
   while (true) {

@@ -20,6 +20,7 @@ namespace colony::proxy {
 struct ProxyOptions {
   std::string id = "proxy";
   async::Endpoint listen{"127.0.0.1:8000"};  // port 0: picked, see endpoint()
+  std::vector<async::Endpoint> sockets;      // "fd:N", one per loop: listened on in place of `listen`
   std::string node, zone;
   Duration lease = 5s;
   Duration renew = 1s;
@@ -47,7 +48,8 @@ class Proxy {
   // one). Registers when both have happened. After an error only stop() is left.
   async::Task<Result<async::Endpoint>> start();
   // Leaves the discovery, stops accepting, waits for what runs, at most until the deadline. True: nothing was cut off.
-  async::Task<bool> drain(Deadline deadline);
+  // `grace`: how long an idle connection may still bring one request (its answer closes it).
+  async::Task<bool> drain(Deadline deadline, Duration grace = Duration::zero());
   // Ends everything at once.
   async::Task<void> stop();
 

@@ -85,10 +85,11 @@ void ProxyLoop::apply(std::shared_ptr<const Snapshot> snapshot) {
   if (!reaper_.armed()) reaper_.arm_after(kReapEvery);
 }
 
-void ProxyLoop::drain() {
-  draining_ = true;
+void ProxyLoop::drain(Duration grace) {
+  // With a grace there is a successor at the same address, and who asks whether that is ready is told the truth.
+  draining_ = grace <= Duration::zero();
   grpc_.update();
-  if (server_) server_->drain();
+  if (server_) server_->drain(grace);
 }
 
 // What the proxy answers by itself carries the request's id as well.

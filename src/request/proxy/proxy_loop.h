@@ -30,8 +30,8 @@ class ProxyLoop final : public http::Service, private ForwardHost {
   Result<async::Endpoint> listen(const async::Endpoint& at);
   void apply(std::shared_ptr<const Snapshot> snapshot);
   void use_certificates(std::shared_ptr<const tls::ServerContext> certificates);
-  // Not ready any more; the server answers what it has begun and takes nothing new.
-  void drain();
+  // Not ready any more (without a grace); the server answers what it has begun and takes nothing new.
+  void drain(Duration grace);
   bool drained() const { return server_ == nullptr || server_->drained(); }
   http::ServerStats server_stats() const { return server_ ? server_->stats() : http::ServerStats{}; }
 

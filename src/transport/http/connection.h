@@ -28,6 +28,7 @@ struct ConnectionContext {
   const ServerOptions& options;
   ServerStats& stats;
   ConnectionClosed on_closed;
+  bool draining = false;     // every request that begins now is its connection's last
   std::string scratch = {};  // where a connection puts text together during one call
 };
 
@@ -38,6 +39,9 @@ class Connection : public async::StreamHandler {
   // Begins nothing new: an idle connection ends now, a busy one after the answers that it owes (GOAWAY for HTTP/2,
   // Connection: close for HTTP/1.1). on_closed follows, possibly inside this call. Twice is harmless.
   virtual void drain() = 0;
+  // The same for a client that may be about to send a request: an idle HTTP/1.1 connection waits for it (context.draining
+  // makes it the last one) until drain(); HTTP/2 announces the end first.
+  virtual void drain_gently() { drain(); }
   virtual size_t open_requests() const = 0;
   // No request is open and no part of one has arrived: closing it now loses nothing.
   virtual bool idle() const = 0;

@@ -122,7 +122,7 @@ void Http1Connection::begin(const RequestHead& head, std::string_view rest) {
   ++context_.stats.open_requests;
   head_request_ = head.method == "HEAD";
   http10_ = head.http10;
-  close_after_ = head.close || draining_;
+  close_after_ = head.close || draining_ || context_.draining;
   ok_ = true;
   unconsumed_ = 0;
   wants_room_ = false;

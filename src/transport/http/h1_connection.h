@@ -26,6 +26,7 @@ class Http1Connection final : public Connection, public Exchange {
   void on_closed(const Error& error) override;
 
   void drain() override;
+  void drain_gently() override { close_after_ |= handler_ != nullptr && out_ == Out::kNone; }
   size_t open_requests() const override { return handler_ ? 1 : 0; }
   bool idle() const override { return handler_ == nullptr && in_ == In::kHead && seen_ == 0; }
   bool closing() const override { return in_ == In::kOver || in_ == In::kLinger || close_after_; }

@@ -86,11 +86,15 @@ void H2Connection::on_closed(const Error&) { finish(); }
 
 void H2Connection::drain() {
   if (draining_ || ending_ || over_) return;
-  draining_ = true;
-  if (idle()) {
+  if (idle())
     final_goaway();
-    return;
-  }
+  else
+    drain_gently();
+}
+
+void H2Connection::drain_gently() {
+  if (draining_ || ending_ || over_) return;
+  draining_ = true;
   // First "no more, please", and the last id only when the client has surely read that: what it sent meanwhile is served.
   notice_sent_ = true;
   nghttp2_submit_shutdown_notice(session_);

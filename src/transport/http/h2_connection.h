@@ -100,6 +100,7 @@ class H2Connection final : public Connection {
   void on_closed(const Error& error) override;
 
   void drain() override;
+  void drain_gently() override;
   size_t open_requests() const override { return open_requests_; }
   bool idle() const override { return stream_count_ == 0; }
   bool closing() const override { return draining_ || ending_ || over_; }

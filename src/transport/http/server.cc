@@ -38,7 +38,8 @@ class HttpServer final : public Server {
   HttpServer(async::Loop& loop, Service& service, ServerOptions options)
       : options_(options),
         context_{loop, service, options_, stats_, [this](Connection& c) { bury(c); }},
-        reap_(loop, [this] { reap(); }) {
+        reap_(loop, [this] { reap(); }),
+        grace_(loop, [this] { end_the_silent(); }) {
     if (options_.certificates)
       acceptor_.emplace(loop, options_.certificates, options_.tls, [this](std::unique_ptr<tls::TlsStream> s) {
         const tls::Protocol agreed = s->protocol();
@@ -66,20 +67,17 @@ class HttpServer final : public Server {
 
   async::Endpoint endpoint() const override { return endpoint_; }
 
-  void drain() override {
+  void drain(Duration grace) override {
     if (std::exchange(draining_, true)) return;
     listener_.reset();
-    for (auto& [key, fresh] : fresh_) dead_fresh_.push_back(std::move(fresh));
-    fresh_.clear();
-    if (acceptor_) acceptor_->end_all();
-    drain_connections();
-    reap_.schedule();
+    if (grace <= Duration::zero()) return end_the_silent();
+    context_.draining = true;
+    for (Connection* c : all_connections()) c->drain_gently();
+    grace_.arm_after(grace);
   }
 
   void drain_connections() override {
-    std::vector<Connection*> all;
-    for (auto& [key, connection] : connections_) all.push_back(key);
-    for (Connection* c : all) c->drain();  // a closed one stays in memory until reap()
+    for (Connection* c : all_connections()) c->drain();  // a closed one stays in memory until reap()
   }
 
   void use_certificates(std::shared_ptr<const tls::ServerContext> certificates) override {
@@ -102,7 +100,9 @@ class HttpServer final : public Server {
     Connection& c = *connection;
     connections_.emplace(&c, std::move(connection));
     drop(fresh);
-    return c.on_bytes(data);
+    const size_t used = c.on_bytes(data);
+    if (draining_) c.drain_gently();
+    return used;
   }
 
   void drop(FreshStream& fresh) {
@@ -114,6 +114,21 @@ class HttpServer final : public Server {
   }
 
  private:
+  std::vector<Connection*> all_connections() {
+    std::vector<Connection*> all;
+    for (auto& [key, connection] : connections_) all.push_back(key);
+    return all;
+  }
+
+  // Whoever has not begun a request is not waited for any longer.
+  void end_the_silent() {
+    for (auto& [key, fresh] : fresh_) dead_fresh_.push_back(std::move(fresh));
+    fresh_.clear();
+    if (acceptor_) acceptor_->end_all();
+    drain_connections();
+    reap_.schedule();
+  }
+
   size_t open() const { return connections_.size() + fresh_.size() + (acceptor_ ? acceptor_->open() : 0); }
 
   void accept(std::unique_ptr<async::Stream> stream) {
@@ -161,6 +176,7 @@ class HttpServer final : public Server {
   std::vector<std::unique_ptr<FreshStream>> dead_fresh_;
   std::vector<std::unique_ptr<Connection>> dead_;
   async::Deferred reap_;
+  async::Timer grace_;
 };
 
 FreshStream::FreshStream(HttpServer& server, std::unique_ptr<async::Stream> stream, tls::Protocol agreed)

@@ -36,7 +36,10 @@ class Server {
   virtual ~Server() = default;  // closes everything at once
   virtual async::Endpoint endpoint() const = 0;
   // Stops accepting; idle connections end; busy ones answer what they have begun (GOAWAY, Connection: close).
-  virtual void drain() = 0;
+  void drain() { drain(Duration::zero()); }
+  // The same, but a connection that is idle or has said nothing yet is not ended before `grace` is over: its client may be
+  // about to send a request. That one is answered and told to be the last (HTTP/2 is told at once, by GOAWAY).
+  virtual void drain(Duration grace) = 0;
   // Only the connections that are open now are told to begin nothing new; new ones are still accepted (a replica that
   // drains goes on answering its master).
   virtual void drain_connections() = 0;

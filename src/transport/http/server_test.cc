@@ -107,6 +107,48 @@ TEST(Server, a_drain_ends_idle_connections_and_lets_busy_ones_answer) {
   EXPECT_TRUE(b.server->drained());
 }
 
+TEST(Server, with_a_grace_an_idle_connection_may_bring_one_more_request) {
+  Bench b(0);
+  RawPeer fresh(*b.loop, {"server"}), mute(*b.loop, {"server"}), idle(*b.loop, {"server"}), quiet(*b.loop, {"server"});
+  idle.send("GET /echo HTTP/1.1\r\nHost: a\r\n\r\n");
+  quiet.send("GET /echo HTTP/1.1\r\nHost: a\r\n\r\n");
+  b.loop->run_ready();
+  EXPECT_EQ(take_reply(idle.text, false).status, 200);
+  EXPECT_EQ(take_reply(quiet.text, false).status, 200);
+  b.server->drain(5s);
+  b.loop->run_for(1s);
+  EXPECT_FALSE(idle.ended || idle.closed || fresh.ended || fresh.closed);
+  for (RawPeer* peer : {&idle, &fresh}) {
+    peer->send("GET /echo HTTP/1.1\r\nHost: a\r\n\r\n");
+    b.loop->run_ready();
+    const auto reply = take_reply(peer->text, false);
+    EXPECT_EQ(reply.status, 200);
+    EXPECT_THAT(reply.head, ::testing::HasSubstr("connection: close\r\n"));
+    EXPECT_TRUE(peer->ended);
+  }
+  EXPECT_FALSE(mute.ended || mute.closed || quiet.ended || quiet.closed);
+  b.loop->run_for(5s);
+  EXPECT_TRUE((mute.ended || mute.closed) && (quiet.ended || quiet.closed));
+  b.loop->run_for(3s);
+  EXPECT_TRUE(b.server->drained());
+}
+
+TEST(Server, with_a_grace_http2_is_told_before_it_ends) {
+  Bench b(0);
+  RawPeer idle(*b.loop, {"server"});
+  idle.send(std::string(kHttp2Preface) + std::string("\0\0\0\4\0\0\0\0\0", 9));
+  b.loop->run_ready();
+  idle.text.clear();
+  b.server->drain(5s);
+  b.loop->run_ready();
+  // GOAWAY with the highest id there is: begin nothing new, but what is on its way is served.
+  EXPECT_THAT(idle.text, ::testing::HasSubstr(std::string("\x08\7\0\0\0\0\0\x7f\xff\xff\xff", 11)));
+  EXPECT_FALSE(idle.ended || idle.closed);
+  b.loop->run_for(3s);
+  EXPECT_TRUE(idle.ended || idle.closed);
+  EXPECT_TRUE(b.server->drained());
+}
+
 TEST(Server, its_end_ends_everything) {
   Bench b(0);
   RawPeer busy(*b.loop, {"server"});
