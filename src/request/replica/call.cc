@@ -15,6 +15,7 @@ constexpr size_t kLongestId = 256;  // LIMIT: a longer x-request-id is cut
 
 RequestIds::RequestIds(Core& core, const http::RequestHead& head) {
   const auto id = head.find("x-request-id");
+  lines_.reserve(128);  // an id and a trace context of usual length
   lines_ = "x-request-id: ";
   if (id && !id->empty())
     lines_ += id->substr(0, kLongestId);

@@ -3,11 +3,15 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
+
 #include "request/replica/call.h"
 #include "request/replica/infer_call.h"
 
 namespace colony::replica {
 namespace {
+
+constexpr size_t kUsualFields = 128;  // content type and length
 
 class EchoCall final : public http::ExchangeHandler {
  public:
@@ -15,13 +19,19 @@ class EchoCall final : public http::ExchangeHandler {
       : core_(core), exchange_(exchange), ids_(core, head), began_(core.loop.now()), length_(head.content_length) {
     core_.opened();
     ++core_.raw_streams;
+    head_.reserve(64 + ids_.lines().size() + kUsualFields);
     head_ = "HTTP/1.1 200 OK\r\n";
     if (const auto type = head.find("content-type")) {
       head_ += "content-type: ";
       head_ += *type;
       head_ += "\r\n";
     }
-    if (length_) head_ += fmt::format("content-length: {}\r\n", *length_);
+    if (length_) {
+      char digits[24];
+      head_ += "content-length: ";
+      head_.append(digits, std::to_chars(digits, digits + sizeof digits, *length_).ptr);
+      head_ += "\r\n";
+    }
     head_ += ids_.lines();
     head_ += "\r\n";
   }
