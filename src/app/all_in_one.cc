@@ -45,6 +45,7 @@ class AllInOne final : public House {
     p.listen = {config_.http};
     p.node = config_.node;
     p.tls = config_.tls;
+    CO_TRY(p.trusted, proxy::TrustedSources::parse(config_.trusted_proxies));
     p.metrics = &metrics_;
     proxy_ = std::make_unique<proxy::Proxy>(loop_, *registry_, threads_->loops(), p);
     auto http = co_await proxy_->start();

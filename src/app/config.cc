@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "domain/settings_file.h"
+#include "request/proxy/forward/trusted_sources.h"
 
 namespace colony::app {
 namespace {
@@ -29,6 +30,10 @@ constexpr SettingRow kRows[] = {
     {"token_file", SettingKind::kPath, "", "file whose first line is the token that the control API asks for", ""},
     {"processes", SettingKind::kSwitch, "false",
      "keeper, master host, discovery, agent and proxy as processes of their own", ""},
+    {"trusted_proxies", SettingKind::kNetworks, "",
+     "networks whose Forwarded and X-Forwarded-* are believed, such as 10.0.0.0/8,127.0.0.1; from others they are "
+     "replaced",
+     ""},
     {"loops", SettingKind::kCount, "0", "event loops of the proxy; 0 is one per core", ""},
     {"cpus", SettingKind::kCount, "0", "capacity that num_cpus of all replicas may add up to; 0 is 8 per core", ""},
     {"node", SettingKind::kText, "", "id of this node (default: the host's name)", ""},
@@ -72,6 +77,10 @@ std::string wrong(const SettingRow& row, const std::string& value) {
     case SettingKind::kPath:
     case SettingKind::kFiles: return {};
     case SettingKind::kAddress: return address_ok(value) ? "" : "is no HOST:PORT, such as 127.0.0.1:8000";
+    case SettingKind::kNetworks: {
+      const auto sources = proxy::TrustedSources::parse(value);
+      return sources ? "" : sources.error().message;
+    }
     case SettingKind::kCount: return whole ? "" : "is no whole number from 0 to 100000";
     case SettingKind::kSeconds:
       return numeric && number >= 0 && number <= 86400.0 * 365 ? "" : "is no number of seconds";
@@ -193,6 +202,7 @@ Result<Config> resolve(const std::map<std::string, std::string>& flags, const st
   c.token_file = value("token_file");
   c.tls = {value("tls_cert"), value("tls_key"), value("tls_client_ca")};
   c.processes = value("processes") == "true";
+  c.trusted_proxies = value("trusted_proxies");
   c.loops = std::stoi(value("loops"));
   c.cpus = std::stod(value("cpus"));
   c.node = value("node");

@@ -13,7 +13,7 @@
 
 namespace colony::app {
 
-enum class SettingKind : uint8_t { kText, kAddress, kPath, kCount, kSeconds, kSwitch, kChoice, kFiles };
+enum class SettingKind : uint8_t { kText, kAddress, kNetworks, kPath, kCount, kSeconds, kSwitch, kChoice, kFiles };
 
 struct SettingRow {
   std::string_view key;  // in the file: "data_dir"; the flag is --data-dir, the variable COLONY_DATA_DIR
@@ -29,7 +29,8 @@ std::string variable_of(const SettingRow& row);  // "COLONY_DATA_DIR"
 
 struct Config {
   std::string http, control, data_dir, token_file;
-  tls::Files tls;  // of the request port; empty: plain HTTP
+  tls::Files tls;               // of the request port; empty: plain HTTP
+  std::string trusted_proxies;  // as proxy::TrustedSources::parse() takes them
   bool processes = false;
   int loops = 0;  // of the proxy; 0: one per core
   Duration orphan_timeout = 600s;

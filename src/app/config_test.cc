@@ -51,9 +51,10 @@ TEST(Config, FlagBeatsVariableBeatsFileBeatsDefaultAndPrintSaysWhich) {
 
 TEST(Config, EveryProblemIsNamedAllAtOnce) {
   const auto path = file("htp: 127.0.0.1:1\nlog_level: loud\nprocesses: maybe\n");
-  auto c = resolve({{"http", "nowhere"}, {"loops", "-1"}}, path, no_env);
+  auto c = resolve({{"http", "nowhere"}, {"loops", "-1"}, {"trusted_proxies", "10.0.0.0/99"}}, path, no_env);
   ASSERT_FALSE(c);
-  for (const char* part : {"htp: unknown key", "loud", "processes", "'nowhere' is no HOST:PORT", "--loops"})
+  for (const char* part : {"htp: unknown key", "loud", "processes", "'nowhere' is no HOST:PORT", "--loops",
+                           "--trusted-proxies", "'10.0.0.0/99' is no address or network"})
     EXPECT_NE(c.error().message.find(part), std::string::npos) << part << " in\n" << c.error().message;
   EXPECT_EQ(exit_code(c.error().code), 2);
   std::filesystem::remove(path);

@@ -73,6 +73,7 @@ class Launcher final : public House {
     p.tls_key = config_.tls.key;
     p.tls_client_ca = config_.tls.client_ca;
     p.loops = config_.loops;
+    p.trusted_proxies = config_.trusted_proxies;
     proxy_payload_ = p;
     CO_TRY_VOID(co_await run_proxy());
     Addresses at;

@@ -41,6 +41,8 @@ class ProxyRole final : public Role {
     CO_TRY(o.sockets, sockets->endpoints());
     o.node = context_.endpoint.node();
     o.tls = {payload_.tls_cert, payload_.tls_key, payload_.tls_client_ca};
+    // The launcher has checked it; what cannot be read trusts nobody.
+    if (auto sources = proxy::TrustedSources::parse(payload_.trusted_proxies)) o.trusted = std::move(*sources);
     o.metrics = &metrics_;
     proxy_ = std::make_unique<proxy::Proxy>(context_.loop, discovery_, threads_->loops(), o);
     auto at = co_await proxy_->start();

@@ -8,10 +8,19 @@ namespace colony::app {
 using nlohmann::json;
 
 std::string to_json(const RolePayload& p) {
-  return json{{"agent", p.agent},         {"discovery", p.discovery}, {"master_host", p.master_host},
-              {"listen", p.listen},       {"data_dir", p.data_dir},   {"token_file", p.token_file},
-              {"tls_cert", p.tls_cert},   {"tls_key", p.tls_key},     {"tls_client_ca", p.tls_client_ca},
-              {"take_over", p.take_over}, {"node", p.node},           {"loops", p.loops},
+  return json{{"agent", p.agent},
+              {"discovery", p.discovery},
+              {"master_host", p.master_host},
+              {"listen", p.listen},
+              {"data_dir", p.data_dir},
+              {"token_file", p.token_file},
+              {"tls_cert", p.tls_cert},
+              {"tls_key", p.tls_key},
+              {"tls_client_ca", p.tls_client_ca},
+              {"take_over", p.take_over},
+              {"trusted_proxies", p.trusted_proxies},
+              {"node", p.node},
+              {"loops", p.loops},
               {"log_level", p.log_level}}
       .dump();
 }
@@ -33,6 +42,7 @@ Result<RolePayload> role_payload_from_json(std::string_view text) {
     p.take_over = doc.value("take_over", "");
     p.node = doc.value("node", "");
     p.loops = doc.value("loops", 0);
+    p.trusted_proxies = doc.value("trusted_proxies", "");
     p.log_level = doc.value("log_level", "info");
   } catch (const json::exception& e) {
     return fail(invalid_argument(std::string("role payload: ") + e.what(), "bad_payload"));

@@ -16,7 +16,8 @@ struct RolePayload {
   std::string tls_cert, tls_key, tls_client_ca;  // proxy: paths
   std::string take_over;                         // proxy: where the one that it replaces lends its listening sockets
   std::string node;
-  int loops = 0;  // proxy
+  int loops = 0;                // proxy
+  std::string trusted_proxies;  // proxy
   std::string log_level = "info";
 };
 

@@ -24,6 +24,7 @@ void to_pb(const AppRecord& r, pb::App& out) {
     o.set_max_ongoing_requests(d.max_ongoing_requests);
     o.set_max_queued_requests(d.max_queued_requests);
     o.set_request_timeout_ns(d.request_timeout.count());
+    o.set_idempotent(d.idempotent);
     for (const auto& replica : d.replicas) {
       pb::Replica& p = *o.add_replicas();
       p.set_id(replica.id);
@@ -49,6 +50,7 @@ Result<AppRecord> from_pb(const pb::App& in) {
     o.max_ongoing_requests = d.max_ongoing_requests();
     o.max_queued_requests = d.max_queued_requests();
     o.request_timeout = Duration(d.request_timeout_ns());
+    o.idempotent = d.idempotent();
     if (o.max_ongoing_requests < 1)
       return fail(
           invalid_argument(fmt::format("app record '{}': max_ongoing_requests of '{}' is {}, at least 1 is right",

@@ -42,6 +42,7 @@ struct DeploymentSpec {
   int max_ongoing_requests = 5;  // per replica
   int max_queued_requests = -1;  // per deployment in a proxy; -1: 1000 (LIMIT)
   double request_timeout_s = 60;
+  bool idempotent = false;  // POST and PATCH too may be sent to a second replica
   std::string user_config;  // JSON text, "" when absent
   double health_check_period_s = 10;
   double health_check_timeout_s = 30;
@@ -67,7 +68,7 @@ struct AppSpec {
 };
 
 // Stable hash (hex) of everything that needs a new process when it changes: all but num_replicas, user_config, model(s),
-// request_timeout_s, max_queued_requests, health_check_*, graceful_shutdown_*, rolling_update_percentage.
+// request_timeout_s, idempotent, max_queued_requests, health_check_*, graceful_shutdown_*, rolling_update_percentage.
 std::string process_hash(const DeploymentSpec& d);
 // Stable hash (hex) of the whole spec.
 std::string spec_hash(const AppSpec& a);

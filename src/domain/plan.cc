@@ -23,8 +23,8 @@ std::vector<std::string> changed_keys(const doc::Node& before, const doc::Node& 
 Kind kind_of(const std::string& key) {
   if (key == "num_replicas") return Kind::kScale;
   if (key == "user_config" || key == "model" || key == "models") return Kind::kReconfigure;
-  if (key == "request_timeout_s" || key == "max_queued_requests" || key == "rolling_update_percentage" ||
-      key.starts_with("health_check_") || key.starts_with("graceful_shutdown_"))
+  if (key == "request_timeout_s" || key == "idempotent" || key == "max_queued_requests" ||
+      key == "rolling_update_percentage" || key.starts_with("health_check_") || key.starts_with("graceful_shutdown_"))
     return Kind::kRetune;
   return Kind::kRestart;
 }

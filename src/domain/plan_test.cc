@@ -52,6 +52,7 @@ TEST(Plan, NeedsARestartExactlyWhenTheProcessHashDiffers) {
       [](DeploymentSpec& d) { d.user_config = "1"; },
       [](DeploymentSpec& d) { d.model->version = "2"; },
       [](DeploymentSpec& d) { d.request_timeout_s = 9; },
+      [](DeploymentSpec& d) { d.idempotent = true; },
       [](DeploymentSpec& d) { d.max_queued_requests = 9; },
       [](DeploymentSpec& d) { d.health_check_period_s = 9; },
       [](DeploymentSpec& d) { d.graceful_shutdown_timeout_s = 9; },

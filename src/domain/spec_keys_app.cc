@@ -80,6 +80,8 @@ constexpr Key<DeploymentSpec> kDeploymentKeys[] = {
         "max_queued_requests", "Requests that wait in one proxy; further ones get 503. -1: 1000."),
     real_key<&DeploymentSpec::request_timeout_s, 0.001, 86400.0>("request_timeout_s",
                                                                  "Longest time of one request, in seconds; then 504."),
+    bool_key<&DeploymentSpec::idempotent>(
+        "idempotent", "Every request may be sent to a second replica when the first one fails, POST and PATCH too."),
     {"user_config", "Any value; handed to the runtime, changed in place.",
      [](Reading& r, const Node& n, DeploymentSpec& out) {
        constexpr size_t kMaxUserConfig = 256 * 1024;

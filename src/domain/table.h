@@ -29,6 +29,7 @@ struct DeploymentRecord {
   int max_ongoing_requests = 5;
   int max_queued_requests = -1;
   Duration request_timeout = 60s;
+  bool idempotent = false;  // every request may be sent to a second replica when the first one fails
   std::vector<ReplicaRecord> replicas;
   bool operator==(const DeploymentRecord&) const = default;
 };

@@ -79,6 +79,10 @@ inline constexpr MetricFamily kRouterRetries{
     .name = "colony_router_retries_total",
     .help = "Requests that were sent to another replica after the first one failed.",
     .labels = {"application", "deployment"}};
+inline constexpr MetricFamily kRouterRetriesRefused{
+    .name = "colony_router_retries_refused_total",
+    .help = "Failed requests that were not sent again because the retry budget was spent.",
+    .labels = {"application", "deployment"}};
 
 // ---- the replica ----
 inline constexpr MetricFamily kReplicaRequests{.name = "colony_replica_requests_total",

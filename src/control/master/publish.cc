@@ -21,6 +21,7 @@ AppRecord AppMaster::build_record() const {
     out.max_ongoing_requests = d.max_ongoing_requests;
     out.max_queued_requests = d.max_queued_requests;
     out.request_timeout = from_seconds(d.request_timeout_s);
+    out.idempotent = d.idempotent;
     for (const auto& [id, unit] : units_)
       if (unit->deployment == d.name && unit->process_ready()) out.replicas.push_back(record_of(*unit));
     record.deployments.push_back(std::move(out));

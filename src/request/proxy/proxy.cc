@@ -75,7 +75,8 @@ void Proxy::show_certificate() { expiry_.set(to_seconds(certificates_->current()
 async::Task<Result<async::Endpoint>> Proxy::start() {
   CO_TRY_VOID(open_certificates());
   for (size_t i = 0; i < loops_.size(); ++i) {
-    ProxyLoop::Options options{.node = options_.node, .server = options_.server, .metrics = options_.metrics};
+    ProxyLoop::Options options{
+        .node = options_.node, .trusted = options_.trusted, .server = options_.server, .metrics = options_.metrics};
     options.server.reuse_port = loops_.size() > 1;
     loops_[i]->loop->post(
         [one = loops_[i], i, options] { one->data = std::make_unique<ProxyLoop>(*one->loop, i, options); });

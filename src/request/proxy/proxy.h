@@ -22,6 +22,7 @@ struct ProxyOptions {
   async::Endpoint listen{"127.0.0.1:8000"};  // port 0: picked, see endpoint()
   std::vector<async::Endpoint> sockets;      // "fd:N", one per loop: listened on in place of `listen`
   std::string node, zone;
+  TrustedSources trusted;  // whose x-forwarded-* are believed
   Duration lease = 5s;
   Duration renew = 1s;
   http::ServerOptions server;

@@ -93,9 +93,9 @@ void ProxyLoop::drain(Duration grace) {
 }
 
 // What the proxy answers by itself carries the request's id as well.
-std::string ProxyLoop::id_line(http::Exchange& exchange, const http::RequestHead& head) {
-  std::string added, id;
-  append_added_lines(added, read_fields(head), exchange, loop_.rng(), id);
+std::string ProxyLoop::id_line(const http::RequestHead& head) {
+  std::string id;
+  choose_request_id(read_fields(head), loop_.rng(), id);
   return "x-request-id: " + id + "\r\n";
 }
 
@@ -110,14 +110,14 @@ http::ExchangeHandler* ProxyLoop::on_request(http::Exchange& exchange, const htt
     case Target::kBuiltin: {
       const BuiltinReply reply = answer_builtin(head.method, head.path, view());
       f.begin_answered(exchange, head, reply.status);
-      http::reply_with(exchange, reply.status, reply.content_type, reply.body, reply.extra + id_line(exchange, head));
+      http::reply_with(exchange, reply.status, reply.content_type, reply.body, reply.extra + id_line(head));
       break;
     }
     case Target::kNotFound: {
       const Error error = snapshot_ ? route_error(head.path, r.reason, *snapshot_->routes)
                                     : unavailable("no routing table has arrived yet", "no_table");
       f.begin_answered(exchange, head, grpc ? 200 : http_status(error.code));
-      http::reply_error(exchange, grpc, error, "x-colony-reason: " + error.reason + "\r\n" + id_line(exchange, head));
+      http::reply_error(exchange, grpc, error, id_line(head));
       break;
     }
   }

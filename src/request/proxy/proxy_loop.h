@@ -21,6 +21,7 @@ class ProxyLoop final : public http::Service, private ForwardHost {
  public:
   struct Options {
     std::string node;  // replicas of this node come first
+    TrustedSources trusted;
     http::ServerOptions server;
     observe::Metrics* metrics = nullptr;  // outlives the loop; null: nothing is shown
   };
@@ -48,10 +49,11 @@ class ProxyLoop final : public http::Service, private ForwardHost {
   std::string all_model_statistics() override;
   void end_of_turn(Forward& forward) override;
   void recycle(Forward& forward) override;
+  const TrustedSources& trusted() const override { return options_.trusted; }
   RouteStats& unrouted() override { return unrouted_; }
   size_t& kept_bytes() override { return kept_bytes_; }
 
-  std::string id_line(http::Exchange& exchange, const http::RequestHead& head);
+  std::string id_line(const http::RequestHead& head);
   Forward& take();
   ServerView view() const;
   void flush_fresh();

@@ -29,6 +29,7 @@ RouteStats::RouteStats(observe::MetricShard* shard, std::string app, std::string
   upstream_ = shard_->histogram(observe::kRouterUpstreamDuration, {app_, deployment_});
   sent_ = shard_->counter(observe::kRouterRequests, {app_, deployment_});
   retries_ = shard_->counter(observe::kRouterRetries, {app_, deployment_});
+  retries_refused_ = shard_->counter(observe::kRouterRetriesRefused, {app_, deployment_});
   waiting_ = shard_->gauge(observe::kRouterQueued, {app_, deployment_});
   running_ = shard_->gauge(observe::kRouterOngoing, {app_, deployment_});
 }

@@ -42,6 +42,11 @@ class RouteStats {
     retries.add();
     retries_.add();
   }
+  // It was not sent again, only because the retry budget was spent.
+  void retry_refused() {
+    retries_refused.add();
+    retries_refused_.add();
+  }
   void refused(std::string_view reason);
   void waiting(size_t n) { waiting_.set(static_cast<double>(n)); }
   void running(size_t n) { running_.set(static_cast<double>(n)); }
@@ -49,7 +54,7 @@ class RouteStats {
   void answered(Method method, int status, Duration total);
   void answered_grpc(uint8_t grpc_status);
 
-  Count answers, ok, failed, client_gone, replica_lost, retries, refusals, requests_sent, ok_ns;
+  Count answers, ok, failed, client_gone, replica_lost, retries, retries_refused, refusals, requests_sent, ok_ns;
 
  private:
   struct Series {
@@ -66,7 +71,7 @@ class RouteStats {
   std::vector<Series> series_;
   std::array<observe::Counter, 17> grpc_;
   observe::Histogram queue_, upstream_;
-  observe::Counter sent_, retries_;
+  observe::Counter sent_, retries_, retries_refused_;
   observe::Gauge waiting_, running_;
 };
 

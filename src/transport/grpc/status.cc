@@ -90,7 +90,7 @@ std::string ok_trailers() { return "grpc-status: 0\r\n"; }
 std::string error_trailers(const Error& error) {
   std::string out = fmt::format("grpc-status: {}\r\ngrpc-message: {}\r\n", static_cast<int>(error.code),
                                 encode_message(error.message));
-  if (is_word(error.reason)) out += fmt::format("colony-reason: {}\r\n", error.reason);
+  if (is_word(error.reason)) out += fmt::format("x-colony-reason: {}\r\n", error.reason);
   return out;
 }
 
@@ -112,7 +112,7 @@ Result<void> status_from_trailers(std::string_view lines) {
     };
     take("grpc-status", status);
     take("grpc-message", message);
-    take("colony-reason", reason);
+    take("x-colony-reason", reason);
   }
   if (!status) {
     return fail({Code::kUnknown, "the reply ended without a grpc-status", "no_status", Origin::kUpstream});

@@ -17,7 +17,7 @@ inline constexpr std::string_view kContentType = "application/grpc";
 // "application/grpc", "application/grpc+proto", "application/grpc;charset=utf-8"; not "application/grpc-web".
 bool is_grpc_content_type(std::string_view value);
 
-// Trailer lines "name: value\r\n". `reason` travels as colony-reason, so that it survives the way back.
+// Trailer lines "name: value\r\n". `reason` travels as x-colony-reason, so that it survives the way back.
 std::string ok_trailers();
 std::string error_trailers(const Error& error);
 // A whole HTTP/1.1 reply head for a call that fails before any message: 200, content-type, grpc-status, grpc-message.

@@ -98,17 +98,29 @@ void reply_with(Exchange& exchange, int status, std::string_view content_type, s
 }
 
 void reply_error(Exchange& exchange, bool grpc, const Error& error, std::string_view extra) {
+  const int status = http_status(error.code);
+  std::string lines(extra);
+  if (!error.reason.empty()) lines += "x-colony-reason: " + error.reason + "\r\n";
+  if (status == 429 || status == 503) {
+    constexpr std::string_view kName = "retry-after: ";
+    size_t at = lines.find(kName);
+    if (at == lines.npos) {
+      at = lines.size();
+      lines += "retry-after: 1\r\n";
+    }
+    if (grpc) {
+      const size_t from = at + kName.size();
+      lines += "grpc-retry-pushback-ms: " + lines.substr(from, lines.find('\r', from) - from) + "000\r\n";
+    }
+  }
   if (grpc) {
     HeadWriter head = HeadWriter::reply(200);
     head.field("content-type", "application/grpc");
     head.field("grpc-status", static_cast<uint64_t>(error.code));
     head.field("grpc-message", grpc_message(error.message));
-    exchange.reply(with_extra(head.finish(), extra), {}, More::kNo);
+    exchange.reply(with_extra(head.finish(), lines), {}, More::kNo);
     return;
   }
-  const int status = http_status(error.code);
-  std::string lines(extra);
-  if ((status == 429 || status == 503) && lines.find("retry-after:") == lines.npos) lines += "retry-after: 1\r\n";
   reply_with(exchange, status, "application/json", error_json(error), lines);
 }
 

@@ -20,6 +20,7 @@ namespace colony::http::testing {
 // /early    answers 413 before it has seen a byte of body
 // /hold     answers nothing until release() or the end; takes no body until take()
 // /big/N    N bytes, as the client takes them, with a length; /chunked/N without one
+// With `refuse` set every request is answered 503 with that reason.
 // /gone     204; /abort answers with abort(); /cut breaks off after the head and 3 bytes; /lie has a wrong length
 class ScriptService final : public Service {
  public:
@@ -92,6 +93,10 @@ class ScriptService final : public Service {
       std::from_chars(text.data(), text.data() + text.size(), call.left);
       return call.left;
     };
+    if (!refuse.empty()) {
+      call.mode = "refused";
+      reply_error(exchange, head.is_grpc(), unavailable("not here", refuse));
+    }
     if (call.mode == "stream") exchange.reply("HTTP/1.1 200 OK\r\nx-kind: stream\r\n\r\n", {}, More::kYes);
     if (call.mode == "early") reply_with(exchange, 413, "text/plain", "too much");
     if (call.mode == "gone") exchange.reply("HTTP/1.1 204 No Content\r\n\r\n", {}, More::kNo);
@@ -119,6 +124,7 @@ class ScriptService final : public Service {
 
   Call& last() { return *calls.back(); }
   std::vector<std::unique_ptr<Call>> calls;
+  std::string refuse;
   int64_t most_pending = 0;
 };
 

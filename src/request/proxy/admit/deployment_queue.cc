@@ -1,5 +1,6 @@
-// pump() is the only place where a waiting request starts; it runs when a slot comes back, a link becomes ready, or a
-// table brings replicas.
+// A waiting request starts in pump(), which runs when a link becomes ready, a table brings replicas or a slot may be free,
+// or on the slot that another has just given back. First come, first served, but for one that has lost a replica: where only
+// that replica has room, those behind it go first.
 #include "request/proxy/admit/deployment_queue.h"
 
 #include <algorithm>
@@ -45,7 +46,7 @@ void DeploymentQueue::update(const DeploymentRecord& record, const std::vector<s
       continue;
     }
     if (r.draining) continue;  // what runs there is on a link of `leaving_` already
-    links_.push_back(std::make_unique<ReplicaLink>(loop_, r, slots[i], !node_.empty() && r.node == node_,
+    links_.push_back(std::make_unique<ReplicaLink>(loop_, r, slots[i], !node_.empty() && r.node == node_, next_link_++,
                                                    ReplicaLink::Events{.on_ready = [this] { pump(); }}));
     links_.back()->open();
   }
@@ -65,8 +66,8 @@ void DeploymentQueue::remove() {
   }
   links_.clear();
   while (first_) {
-    Waiter& w = pop();
-    gate_->leave(index_);
+    Waiter& w = *first_;
+    take(w);
     w.on_removed();
   }
 }
@@ -89,12 +90,17 @@ int DeploymentQueue::retry_after() const {
                                      gate_->mean_service());
 }
 
-ReplicaLink* DeploymentQueue::acquire() {
+bool DeploymentQueue::other_ready(const Waiter& w) const {
+  return std::any_of(links_.begin(), links_.end(), [&](const auto& l) { return l->ready() && !w.has_tried(*l); });
+}
+
+ReplicaLink* DeploymentQueue::acquire(const Waiter& w) {
   // Another loop may take the slot between the look and the grab: look again, but not for ever.
   for (int attempt = 0; attempt < 4; ++attempt) {
     const auto i = policy::pick_replica(links_.size(), loop_.rng(), [&](size_t k) {
       const ReplicaLink& l = *links_[k];
-      return policy::CandidateLoad{l.ready() && l.slots().free(), l.local(), l.slots().outstanding()};
+      return policy::CandidateLoad{l.ready() && l.slots().free() && !w.has_tried(l), l.local(),
+                                   l.slots().outstanding()};
     });
     if (!i) return nullptr;
     if (links_[*i]->slots().try_acquire()) return links_[*i].get();
@@ -104,8 +110,9 @@ ReplicaLink* DeploymentQueue::acquire() {
 
 policy::Admission DeploymentQueue::submit(Waiter& waiter, Deadline deadline) {
   CHECK(!removed_);
+  retry_budget_.note_request(loop_.now());
   if (waiting_ == 0 && !deadline.passed(loop_.now())) {
-    if (ReplicaLink* link = acquire()) {
+    if (ReplicaLink* link = acquire(waiter)) {
       start(waiter, *link);
       return policy::Admission::kRun;
     }
@@ -147,7 +154,10 @@ void DeploymentQueue::push(Waiter& w, bool front) {
 }
 
 void DeploymentQueue::cancel(Waiter& w) {
-  if (!w.waiting_) return;
+  if (w.waiting_) take(w);
+}
+
+void DeploymentQueue::take(Waiter& w) {
   (w.previous_ ? w.previous_->next_ : first_) = w.next_;
   (w.next_ ? w.next_->previous_ : last_) = w.previous_;
   w.next_ = w.previous_ = nullptr;
@@ -157,30 +167,30 @@ void DeploymentQueue::cancel(Waiter& w) {
   gate_->leave(index_);
 }
 
-Waiter& DeploymentQueue::pop() {
-  Waiter& w = *first_;
-  first_ = w.next_;
-  (first_ ? first_->previous_ : last_) = nullptr;
-  w.next_ = nullptr;
-  w.waiting_ = false;
-  --waiting_;
-  stats_->waiting(waiting_);
+Waiter* DeploymentQueue::first_for(const ReplicaLink& link) {
+  Waiter* w = first_;
+  while (w && w->has_tried(link)) w = w->next_;
   return w;
 }
 
 void DeploymentQueue::start(Waiter& w, ReplicaLink& link) {
+  CHECK(w.tries_ < w.tried_.size());
+  w.tried_[w.tries_++] = link.connection();
   link.add_call();
   stats_->running(++running_);
   w.on_slot(link);
 }
 
 void DeploymentQueue::pump() {
-  while (first_) {
-    ReplicaLink* link = acquire();
-    if (!link) return;
-    Waiter& w = pop();
-    gate_->leave(index_);
-    start(w, *link);
+  for (Waiter* w = first_; w != nullptr;) {
+    Waiter* const next = w->next_;
+    if (ReplicaLink* link = acquire(*w)) {
+      take(*w);
+      start(*w, *link);
+    } else if (w->tries_ == 0) {
+      return;  // nothing is free for anybody behind it either
+    }
+    w = next;
   }
 }
 
@@ -189,22 +199,22 @@ void DeploymentQueue::release(ReplicaLink& link, Duration service) {
   stats_->running(--running_);
   if (service > Duration::zero()) gate_->served(service);
   const bool usable = link.ready() && link.slots().outstanding() <= link.slots().limit();
-  if (!gate_->keep_released(index_, usable && waiting_ > 0, link.shared_slots())) {
+  Waiter* const w = usable ? first_for(link) : nullptr;
+  if (!gate_->keep_released(index_, w != nullptr, link.shared_slots())) {
     if (first_) pump();
     return;
   }
-  Waiter& w = pop();
-  gate_->leave(index_);
-  start(w, link);
+  take(*w);
+  start(*w, link);
 }
 
 void DeploymentQueue::on_handed(const std::shared_ptr<ReplicaSlots>& slots) {
   for (auto& l : links_) {
     if (l->shared_slots() != slots) continue;
-    if (!l->ready() || !first_) break;
-    Waiter& w = pop();
-    gate_->leave(index_);
-    start(w, *l);
+    Waiter* const w = l->ready() ? first_for(*l) : nullptr;
+    if (!w) break;
+    take(*w);
+    start(*w, *l);
     return;
   }
   // Nobody waits here any more, or this loop cannot reach that replica now.

@@ -4,11 +4,13 @@
 // that is gone from the table lives on until they have ended.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "policy/admit.h"
+#include "policy/retry.h"
 #include "request/proxy/admit/slots.h"
 #include "request/proxy/links/replica_link.h"
 #include "request/proxy/stats.h"
@@ -23,12 +25,21 @@ class Waiter {
   // The deployment is gone from the table while this waited.
   virtual void on_removed() = 0;
   bool waiting() const { return waiting_; }
+  int tries() const { return tries_; }
 
  protected:
   ~Waiter() = default;
+  void forget_tries() { tries_ = 0; }
 
  private:
   friend class DeploymentQueue;
+  bool has_tried(const ReplicaLink& link) const {
+    for (size_t i = 0; i < tries_; ++i)
+      if (tried_[i] == link.connection()) return true;
+    return false;
+  }
+  std::array<uint64_t, policy::kMostFreshTries> tried_;  // ReplicaLink::connection()
+  uint8_t tries_ = 0;
   Waiter* next_ = nullptr;
   Waiter* previous_ = nullptr;
   bool waiting_ = false;
@@ -55,8 +66,12 @@ class DeploymentQueue final : public SlotTaker {
 
   // kRun: on_slot() was called. kQueue: it will be, unless cancel() comes first. Not after remove().
   policy::Admission submit(Waiter& waiter, Deadline deadline);
-  // A request that was running and lost its replica: before all others, without regard to the bound.
+  // A request that was running and lost its replica: before all others, without regard to the bound, and to a replica that
+  // it has not tried.
   void submit_again(Waiter& waiter);
+  // A replica is ready that this request has not tried.
+  bool other_ready(const Waiter& waiter) const;
+  policy::RetryBudget& retry_budget() { return retry_budget_; }
   void cancel(Waiter& waiter);
   // The call on `link` is over.
   void release(ReplicaLink& link, Duration service);
@@ -78,9 +93,10 @@ class DeploymentQueue final : public SlotTaker {
   void on_maybe_free() override { pump(); }
 
  private:
-  ReplicaLink* acquire();
+  ReplicaLink* acquire(const Waiter& waiter);
   void push(Waiter& waiter, bool front);
-  Waiter& pop();
+  void take(Waiter& waiter);
+  Waiter* first_for(const ReplicaLink& link);
   void start(Waiter& waiter, ReplicaLink& link);
   void pump();
   size_t max_queued() const;
@@ -99,6 +115,8 @@ class DeploymentQueue final : public SlotTaker {
   size_t waiting_ = 0;
   size_t running_ = 0;
   size_t users_ = 0;
+  uint32_t next_link_ = 0;
+  policy::RetryBudget retry_budget_;
   std::shared_ptr<RouteStats> stats_;
 };
 

@@ -28,20 +28,13 @@ void Forward::begin(http::Exchange& exchange, const http::RequestHead& head, con
   grpc_status_ = static_cast<uint8_t>(Code::kUnknown);
   method_ = method_of(head.method);
   inference_ = plan.inference;
-  idempotent_ = plan.inference || idempotent_method(head.method);
+  idempotent_ = plan.inference || idempotent_method(head.method) || fields.idempotent;
   statistics_ = grpc_ && head.path.ends_with("/ModelStatistics");
   readiness_ = grpc_ && head.path.ends_with("/ModelReady");
   began_ = host_.loop().now();
   // The head is kept in the form in which it travels: it may be sent twice.
-  std::string& lines = body_;  // empty until the body comes; borrowed for the added lines
-  lines.clear();
-  append_added_lines(lines, fields, exchange, host_.loop().rng(), request_id_);
-  block_.clear();
-  http::append_forwardable(block_, head, lines);
-  body_.clear();
-  for (std::string_view line : {fields.bad_request_id, fields.bad_traceparent})
-    if (const size_t at = line.empty() ? std::string::npos : block_.find(line); at != std::string::npos)
-      block_.erase(at, line.size());
+  append_request_block(block_, head, fields, {exchange.peer(), exchange.secure()}, host_.trusted(), host_.loop().rng(),
+                       request_id_);
   kept_whole_ = !head.content_length || *head.content_length <= kReplayLimit;
   client_timeout_ = fields.timeout;
   deadline_ = exchange.deadline();
@@ -74,6 +67,7 @@ void Forward::begin_answered(http::Exchange& exchange, const http::RequestHead& 
 void Forward::route_to(DeploymentQueue& deployment) {
   deployment_ = &deployment;
   deployment_->add_user();
+  idempotent_ |= deployment.record().idempotent;
   deadline_ = deadline_.sooner(Deadline::after(began_, deployment.request_timeout()));
   timer_.arm(deadline_.time());
   state_ = State::kFresh;
@@ -234,9 +228,8 @@ void Forward::send() {
 
 void Forward::on_slot(ReplicaLink& link) {
   const TimePoint now = host_.loop().now();
-  if (attempts_ == 0) deployment_->stats().queued_for(now - began_);
+  if (tries() == 1) deployment_->stats().queued_for(now - began_);
   deployment_->stats().sent();
-  ++attempts_;
   state_ = State::kRunning;
   slot_at_ = now;
   link_ = &link;
@@ -259,7 +252,7 @@ void Forward::give_credit() {
 
 Error Forward::deadline_error() const {
   const auto ms = to_ms(host_.loop().now() - began_);
-  if (attempts_ == 0 && deployment_ && deployment_->ready_links() == 0)
+  if (tries() == 0 && deployment_ && deployment_->ready_links() == 0)
     return deadline_exceeded(fmt::format("no replica of {} became ready within {} ms", deployment_->key(), ms),
                              "no_replica_ready");
   return deadline_exceeded(
@@ -286,7 +279,7 @@ void Forward::on_done(bool ok) {
   drop_kept();
   state_ = State::kIdle;
   grpc_ = inference_ = idempotent_ = statistics_ = readiness_ = ended_ = kept_whole_ = reply_begun_ = false;
-  attempts_ = 0;
+  forget_tries();
   status_ = 0;
   exchange_ = nullptr;
   deployment_ = nullptr;

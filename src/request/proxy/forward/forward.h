@@ -5,8 +5,8 @@
 //   kQueued (waits for a slot) -> kRunning (on a link) -> kAnswered (only the client's side is left) -> kIdle
 //
 // Pooled and owned by its ProxyLoop, lives on that loop; between requests it keeps its buffers, so that a request in
-// steady state allocates nothing. On failure of the link a request that may be sent twice goes to another replica once;
-// everything else is answered with an error, or broken off when a part of the reply has left.
+// steady state allocates nothing. When its replica fails, a request that may be sent twice (policy/retry.h) goes to another
+// replica; everything else is answered with an error, or broken off when a part of the reply has left.
 #pragma once
 
 #include <memory>
@@ -30,6 +30,7 @@ class ForwardHost {
   virtual std::string all_model_statistics() = 0;
   virtual void end_of_turn(Forward& forward) = 0;  // call forward.flush() before this turn's writes leave
   virtual void recycle(Forward& forward) = 0;
+  virtual const TrustedSources& trusted() const = 0;
   virtual RouteStats& unrouted() = 0;  // counts what belongs to no deployment
   virtual size_t& kept_bytes() = 0;    // of all requests that wait, bounded by kMaxKept
 
@@ -95,6 +96,7 @@ class Forward final : public http::ExchangeHandler, public Waiter {
   void reply_body(std::string_view data, bool end);
   void reply_end(std::string_view trailers);
   void call_failed(const Error& error);
+  bool try_again(policy::Failure failure);
   void end_call(bool served);
   void answer(const Error& error, int retry_after = 0);
   void answer_message(std::string_view framed);
@@ -111,7 +113,6 @@ class Forward final : public http::ExchangeHandler, public Waiter {
   bool kept_whole_ = false;   // body_ holds every body byte so far
   bool reply_begun_ = false;  // a byte of the reply may have left
   bool fresh_ = false;        // in the host's list for the end of the turn
-  uint8_t attempts_ = 0;
   Method method_ = Method::kOther;
   uint8_t grpc_status_ = 0;
   int status_ = 0;

@@ -10,14 +10,27 @@
 
 namespace colony::proxy {
 namespace {
-constexpr uint8_t kMostAttempts = 2;       // of a request that a replica may have begun
-constexpr uint8_t kMostFreshAttempts = 4;  // of one that no replica has taken
+
+// The replica's answer says that it did not begin, so another one may be asked.
+bool refuses(const http::ReplyHead& head, bool grpc) {
+  if (head.status != 503 && !(grpc && head.find("grpc-status"))) return false;
+  const auto reason = head.find("x-colony-reason");
+  return reason && policy::says_not_begun(*reason);
+}
+
 }  // namespace
 
 void Forward::reply_head(const http::ReplyHead& head, std::string_view body, bool end) {
   if (head.status < 200) {  // an interim answer: the reply is still to come
     exchange_->reply(head, {}, http::More::kYes);
     return;
+  }
+  if (refuses(head, grpc_)) {
+    ReplicaLink& link = *link_;
+    if (const frame::CallId call = call_; try_again(policy::Failure::kRefused)) {
+      if (!end) link.link().cancel(call);
+      return;
+    }
   }
   reply_begun_ = true;
   status_ = head.status;
@@ -87,30 +100,45 @@ void Forward::end_call(bool served) {
   deployment_->release(*link, served ? service : Duration::zero());
 }
 
-void Forward::call_failed(const Error& error) {
+// True: the call is over and the request waits for another replica, or runs there already.
+bool Forward::try_again(policy::Failure failure) {
   const TimePoint now = host_.loop().now();
-  const bool never_taken = error.retry == Retry::kYes;
-  const bool link_lost = error.retry != Retry::kNo;
-  const bool again =
-      !reply_begun_ && kept_whole_ && !deadline_.passed(now) &&
-      (never_taken ? attempts_ < kMostFreshAttempts : link_lost && idempotent_ && attempts_ < kMostAttempts);
-  LOG(debug, "request {} on {}: {}{}", request_id_, link_->record().id, error.message, again ? "; sent again" : "");
-  const std::string lost = link_->record().id;
-  const Deadline deadline = deadline_;
-  end_call(false);
-  if (again) {
-    deployment_->stats().retried();
-    state_ = State::kQueued;
-    timer_.arm(deadline.time());
-    deployment_->submit_again(*this);
-    return;
+  const auto verdict = policy::may_retry({.failure = failure,
+                                          .reply_begun = reply_begun_,
+                                          .body_kept = kept_whole_,
+                                          .idempotent = idempotent_,
+                                          .other_ready = deployment_->other_ready(*this),
+                                          .tries = tries(),
+                                          .now = now,
+                                          .deadline = deadline_});
+  if (verdict == policy::Retry::kNo) return false;
+  if (verdict == policy::Retry::kBudget && !deployment_->retry_budget().take(now)) {
+    deployment_->stats().retry_refused();
+    return false;
   }
+  LOG(debug, "request {} is sent again: {} has failed it", request_id_, link_->record().id);
+  end_call(false);
+  deployment_->stats().retried();
+  state_ = State::kQueued;
+  timer_.arm(deadline_.time());
+  deployment_->submit_again(*this);
+  return true;
+}
+
+void Forward::call_failed(const Error& error) {
+  const auto failure = error.retry == Retry::kYes       ? policy::Failure::kNotTaken
+                       : error.retry == Retry::kIfFresh ? policy::Failure::kLost
+                                                        : policy::Failure::kBroken;
+  LOG(debug, "request {} on {}: {}", request_id_, link_->record().id, error.message);
+  if (try_again(failure)) return;
+  const std::string lost = link_->record().id;
+  end_call(false);
   if (reply_begun_) {
     deployment_->stats().replica_lost.add();
     exchange_->abort(error);
     return;
   }
-  if (error.code == Code::kDeadlineExceeded || deadline.passed(now)) {
+  if (error.code == Code::kDeadlineExceeded || deadline_.passed(host_.loop().now())) {
     deployment_->stats().refused("deadline");
     answer(deadline_error());
     return;
@@ -143,7 +171,7 @@ void Forward::answer(const Error& error, int retry_after) {
   grpc_status_ = static_cast<uint8_t>(error.code);
   if (uncredited_ > 0) exchange_->consumed(std::exchange(uncredited_, 0));
   LOG(debug, "request {}: {} ({}): {}", request_id_, status_, error.reason, error.message);
-  std::string extra = fmt::format("x-colony-reason: {}\r\nx-request-id: {}\r\n", error.reason, request_id_);
+  std::string extra = fmt::format("x-request-id: {}\r\n", request_id_);
   if (retry_after > 0) extra += fmt::format("retry-after: {}\r\n", retry_after);
   reply_begun_ = true;
   http::reply_error(*exchange_, grpc_, error, extra);

@@ -1,4 +1,5 @@
-// What the proxy reads from a request's head and what it adds to it. One pass over the fields, no allocation.
+// What the proxy reads from a request's head, and the head block that it sends on. One pass over the fields, no allocation
+// beyond the strings that are handed in.
 #pragma once
 
 #include <string>
@@ -6,7 +7,8 @@
 
 #include "base/rng.h"
 #include "base/time.h"
-#include "transport/http/exchange.h"
+#include "request/proxy/forward/trusted_sources.h"
+#include "transport/http/head.h"
 
 namespace colony::proxy {
 
@@ -15,16 +17,30 @@ struct RequestFields {
   std::string_view traceparent;  // empty: no valid one came
   // Whole lines of ids that are not what they should be: not forwarded, replaced.
   std::string_view bad_request_id, bad_traceparent;
+  std::string_view host;
   Duration timeout = Duration::max();  // the sooner of grpc-timeout and x-request-timeout-ms
   bool bad_timeout = false;            // one of them cannot be read
   bool grpc = false;
+  bool idempotent = false;  // x-idempotent: true
+  bool origin = false;      // `forwarded` or any x-forwarded-* came; of them:
+  bool forwarded = false, forwarded_proto = false, forwarded_host = false;
 };
 
 RequestFields read_fields(const http::RequestHead& head);
 
-// Appends the lines that go to the replica besides the request's own: x-request-id and traceparent when they are missing,
-// x-forwarded-for and x-forwarded-proto. `request_id` is set to the id that the request now has.
-void append_added_lines(std::string& out, const RequestFields& fields, const http::Exchange& exchange, Rng& rng,
-                        std::string& request_id);
+// Where the request came from: the last hop before this proxy.
+struct Hop {
+  std::string_view peer;  // http::Exchange::peer()
+  bool secure = false;    // over TLS
+};
+
+// Sets `block` to the head as it travels to the replica: as it came, without hop-by-hop fields, bad ids and what a source
+// that is not trusted says about the request's origin; with x-request-id and traceparent when they are missing,
+// x-forwarded-for, -proto and -host, and `forwarded` when one came. `request_id` is set to the id that the request now has.
+void append_request_block(std::string& block, const http::RequestHead& head, const RequestFields& fields,
+                          const Hop& hop, const TrustedSources& trusted, Rng& rng, std::string& request_id);
+
+// For replies that the proxy makes by itself: the id that the request has or gets.
+void choose_request_id(const RequestFields& fields, Rng& rng, std::string& request_id);
 
 }  // namespace colony::proxy

@@ -14,11 +14,12 @@ constexpr Duration kSteady = 200ms;  // a link that lived so long was a good one
 }  // namespace
 
 ReplicaLink::ReplicaLink(async::Loop& loop, ReplicaRecord record, std::shared_ptr<ReplicaSlots> slots, bool local,
-                         Events events)
+                         uint32_t number, Events events)
     : loop_(loop),
       record_(std::move(record)),
       slots_(std::move(slots)),
       local_(local),
+      number_(number),
       events_(std::move(events)),
       backoff_(kFirstBackoff),
       retry_(loop, [this] { dial(); }) {}

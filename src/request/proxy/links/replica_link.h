@@ -18,7 +18,9 @@ class ReplicaLink {
   struct Events {
     std::function<void()> on_ready;  // calls may start
   };
-  ReplicaLink(async::Loop& loop, ReplicaRecord record, std::shared_ptr<ReplicaSlots> slots, bool local, Events events);
+  // `number` tells the links of one queue apart, for ever.
+  ReplicaLink(async::Loop& loop, ReplicaRecord record, std::shared_ptr<ReplicaSlots> slots, bool local, uint32_t number,
+              Events events);
   ~ReplicaLink();
   ReplicaLink(const ReplicaLink&) = delete;
   ReplicaLink& operator=(const ReplicaLink&) = delete;
@@ -41,7 +43,9 @@ class ReplicaLink {
   void add_call() { ++calls_; }
   void end_call() { --calls_; }
   size_t calls() const { return calls_; }
-  uint64_t connects() const { return connects_; }
+  // Never the same for two connections. A replica that is reached by a new one counts as another: most likely it is a new
+  // process at the old address.
+  uint64_t connection() const { return uint64_t{number_} << 32 | connects_; }
 
  private:
   void dial();
@@ -53,11 +57,12 @@ class ReplicaLink {
   ReplicaRecord record_;
   std::shared_ptr<ReplicaSlots> slots_;
   const bool local_;
+  const uint32_t number_;
   Events events_;
   std::unique_ptr<frame::Link> link_;
   bool leaving_ = false;
   size_t calls_ = 0;
-  uint64_t connects_ = 0;
+  uint32_t connects_ = 0;
   TimePoint ready_since_ = TimePoint::max();
   Duration backoff_;
   async::Timer retry_;
