@@ -83,6 +83,15 @@ inline constexpr MetricFamily kRouterRetriesRefused{
     .name = "colony_router_retries_refused_total",
     .help = "Failed requests that were not sent again because the retry budget was spent.",
     .labels = {"application", "deployment"}};
+inline constexpr MetricFamily kRouterEjections{
+    .name = "colony_router_ejections_total",
+    .help = "How often a replica was left out because it failed much more often than the others.",
+    .labels = {"application", "deployment"}};
+inline constexpr MetricFamily kRouterEjected{
+    .name = "colony_router_ejected_replicas",
+    .help = "Replicas that are left out now, summed over the loops of a proxy.",
+    .kind = MetricKind::kGauge,
+    .labels = {"application", "deployment"}};
 
 // ---- the replica ----
 inline constexpr MetricFamily kReplicaRequests{.name = "colony_replica_requests_total",

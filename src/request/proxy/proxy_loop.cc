@@ -208,7 +208,8 @@ void ProxyLoop::reap() {
     d->reap();
     return d->finished();
   });
-  if (idle_.size() == pool_.size() && pool_.size() > kMostIdle) {
+  // A request that began and ended within this turn may still be in the list of fresh ones.
+  if (fresh_ == nullptr && idle_.size() == pool_.size() && pool_.size() > kMostIdle) {
     idle_.clear();
     pool_.clear();
   }

@@ -52,6 +52,7 @@ class ProxyLoop final : public http::Service, private ForwardHost {
   const TrustedSources& trusted() const override { return options_.trusted; }
   RouteStats& unrouted() override { return unrouted_; }
   size_t& kept_bytes() override { return kept_bytes_; }
+  size_t& unread_bytes() override { return unread_bytes_; }
 
   std::string id_line(const http::RequestHead& head);
   Forward& take();
@@ -80,7 +81,7 @@ class ProxyLoop final : public http::Service, private ForwardHost {
   Forward* fresh_ = nullptr;
   Forward** fresh_end_ = &fresh_;
   async::Deferred flush_;
-  size_t kept_bytes_ = 0;
+  size_t kept_bytes_ = 0, unread_bytes_ = 0;
   std::atomic<uint64_t> ongoing_{0};
   async::Timer reaper_, gauges_;
   GrpcBuiltin grpc_;

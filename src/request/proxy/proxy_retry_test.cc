@@ -66,6 +66,7 @@ TEST(ProxyRetry, NoReplicaIsTriedTwiceAndThreeAreEnough) {
     EXPECT_EQ(now.service.calls.size(), 1u);
     // Only the connection breaks: the replica is back in a moment, and must not be asked again.
     w.loop().reset_all({now.address()});
+    w.loop().run_ready();
   }
   const WireReply reply = w.reply(*lost.client, 1s);
   EXPECT_EQ(reply.status, 503);

@@ -1,165 +1,21 @@
-// The same proxy on real loops with threads of their own, real sockets and clients that block: slots stay exact across
-// loops, hand-overs reach who waits, tables change meanwhile, and everything comes down in order. Short; its value is
-// under ThreadSanitizer.
-#include <arpa/inet.h>
-#include <gtest/gtest.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
+// The same proxy on real loops with threads of their own: slots stay exact across loops, hand-overs reach who waits, tables
+// change meanwhile, and everything comes down in order. Short; its value is under ThreadSanitizer.
+#include "request/proxy/threads_test_support.h"
 
-#include <atomic>
-#include <filesystem>
-#include <future>
-#include <thread>
+#include "base/rng.h"
 
-#include "async/epoll_loop.h"
-#include "discovery/registry.h"
-#include "request/proxy/proxy.h"
-#include "transport/http/server.h"
-
-namespace colony::proxy {
+namespace colony::proxy::testing {
 namespace {
 
-// Answers every request after a millisecond and notes how many it had at once.
-class SlowEcho final : public http::Service {
- public:
-  explicit SlowEcho(async::Loop& loop) : loop_(loop) {}
-  http::ExchangeHandler* on_request(http::Exchange& exchange, const http::RequestHead&) override {
-    most_ = std::max(most_, ++now_);
-    return new Call(*this, exchange);
-  }
-  int most() const { return most_; }
-
- private:
-  struct Call final : http::ExchangeHandler {
-    Call(SlowEcho& s, http::Exchange& e)
-        : service(s), exchange(e), timer(s.loop_, [this] {
-            --service.now_;
-            counted = false;
-            http::reply_with(exchange, 200, "text/plain", body);
-          }) {}
-    SlowEcho& service;
-    http::Exchange& exchange;
-    std::string body;
-    async::Timer timer;
-    bool counted = true;
-    void on_body(std::string_view data) override {
-      body += data;
-      exchange.consumed(data.size());
-    }
-    void on_end(std::string_view) override { timer.arm_after(1ms); }
-    void on_done(bool) override {
-      if (counted) --service.now_;
-      delete this;
-    }
-  };
-  async::Loop& loop_;
-  int now_ = 0, most_ = 0;
-};
-
-class LoopThread {
- public:
-  LoopThread() : loop(async::EpollLoop::create()), thread_([this] { loop->run(); }) {}
-  ~LoopThread() {
-    loop->stop();
-    thread_.join();
-  }
-  // fn() on the loop's thread; returns when it has run.
-  void run(const std::function<void()>& fn) {
-    std::promise<void> done;
-    loop->post([&] {
-      fn();
-      done.set_value();
-    });
-    done.get_future().wait();
-  }
-  std::unique_ptr<async::EpollLoop> loop;
-
- private:
-  std::thread thread_;
-};
-
-async::Task<void> hand_back(async::Task<void> work, std::promise<void>& done) {
-  co_await std::move(work);
-  done.set_value();
-}
-
-int ask(uint16_t port, int requests) {
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in to{};
-  to.sin_family = AF_INET;
-  to.sin_port = htons(port);
-  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  int good = 0;
-  if (connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to) == 0) {
-    for (int i = 0; i < requests; ++i) {
-      const std::string request = "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello";
-      if (send(fd, request.data(), request.size(), MSG_NOSIGNAL) < 0) break;
-      std::string reply;
-      while (!reply.ends_with("hello")) {
-        char buffer[4096];
-        const ssize_t n = recv(fd, buffer, sizeof buffer, 0);
-        if (n <= 0) break;
-        reply.append(buffer, static_cast<size_t>(n));
-      }
-      good += reply.starts_with("HTTP/1.1 200") && reply.ends_with("hello") ? 1 : 0;
-    }
-  }
-  close(fd);
-  return good;
-}
-
-struct House {
-  explicit House(async::Loop& h) : scope(h), registry(h, {.settle = 0s}) {}
-  async::Scope scope;
-  discovery::Registry registry;
-  std::unique_ptr<Proxy> proxy;
-  uint64_t version = 0;
-  std::vector<std::string> addresses;
-  uint16_t port = 0;
-
-  async::Task<void> publish(int max_ongoing) {
-    DeploymentRecord d{.name = "d", .models = {"m"}, .route_prefix = "/", .max_ongoing_requests = max_ongoing};
-    for (const auto& a : addresses) d.replicas.push_back({.id = a, .address = a});
-    auto r = co_await registry.publish({.app = "a", .epoch = 1, .version = ++version, .deployments = {d}});
-    EXPECT_TRUE(r);
-  }
-  async::Task<void> up() {
-    co_await publish(2);
-    auto at = co_await proxy->start();
-    EXPECT_TRUE(at);
-    if (at) port = static_cast<uint16_t>(std::stoi(at->text.substr(at->text.rfind(':') + 1)));
-  }
-  async::Task<void> refused() {
-    auto at = co_await proxy->start();
-    EXPECT_TRUE(!at && at.error().reason == "address_in_use");
-    co_await proxy->stop();
-    proxy.reset();
-    co_await registry.stop();
-  }
-  async::Task<void> down() {
-    EXPECT_TRUE(co_await proxy->drain(Deadline::after(scope.loop().now(), 10s)));
-    co_await proxy->stop();
-    proxy.reset();
-    co_await registry.stop();
-  }
-  void run(LoopThread& home, std::function<async::Task<void>()> work) {
-    std::promise<void> done;
-    home.loop->post([&] { scope.spawn(hand_back(work(), done)); });
-    done.get_future().wait();
-  }
-};
-
 TEST(ProxyThreads, BoundsHoldOverLoopsAndNothingIsLost) {
-  const auto folder = std::filesystem::temp_directory_path() / ("colony-proxy-" + std::to_string(getpid()));
-  std::filesystem::create_directories(folder);
   {
+    colony::testing::TempDir folder;
     LoopThread home, a, b, replicas;
     std::unique_ptr<SlowEcho> services[2];
     std::unique_ptr<http::Server> servers[2];
     std::unique_ptr<House> house;
     home.run([&] { house = std::make_unique<House>(*home.loop); });
-    for (int i = 0; i < 2; ++i) house->addresses.push_back("unix:" + (folder / std::to_string(i)).string());
+    for (int i = 0; i < 2; ++i) house->addresses.push_back("unix:" + (folder / std::to_string(i)));
     replicas.run([&] {
       for (size_t i = 0; i < 2; ++i) {
         services[i] = std::make_unique<SlowEcho>(*replicas.loop);
@@ -178,7 +34,11 @@ TEST(ProxyThreads, BoundsHoldOverLoopsAndNothingIsLost) {
     std::vector<std::thread> clients;
     for (int i = 0; i < 8; ++i)
       clients.emplace_back([&] {
-        for (int k = 0; k < 10; ++k) good += ask(house->port, 10);
+        for (int k = 0; k < 10; ++k) {
+          Client client(house->port);
+          std::string body;
+          for (int n = 0; n < 10; ++n) good += client.ask("/echo", "hello", body) == 200 && body == "hello" ? 1 : 0;
+        }
       });
     for (int i = 0; i < 10; ++i) house->run(home, [&] { return house->publish(2); });
     for (auto& c : clients) c.join();
@@ -194,7 +54,153 @@ TEST(ProxyThreads, BoundsHoldOverLoopsAndNothingIsLost) {
       }
     });
   }
-  std::filesystem::remove_all(folder);
+}
+
+// Three loops, one replica for three at once, five may wait: of 40 requests at once, wherever they arrive, eight are taken.
+TEST(ProxyThreads, ExactlyAsManyRunAndWaitAsTheBoundsSayOverAllLoops) {
+  colony::testing::TempDir folder;
+  LoopThread home, loops[3], replicas;
+  std::unique_ptr<SlowEcho> service;
+  std::unique_ptr<http::Server> server;
+  std::unique_ptr<House> house;
+  home.run([&] { house = std::make_unique<House>(*home.loop); });
+  house->addresses.push_back("unix:" + (folder / "r"));
+  replicas.run([&] {
+    service = std::make_unique<SlowEcho>(*replicas.loop);
+    service->close();
+    auto s = http::Server::listen(*replicas.loop, {house->addresses[0]}, *service, {.accept_frames = true});
+    ASSERT_TRUE(s) << s.error().message;
+    server = std::move(*s);
+  });
+  home.run([&] {
+    std::vector<async::Loop*> list;
+    for (auto& l : loops) list.push_back(l.loop.get());
+    house->proxy = std::make_unique<Proxy>(*home.loop, house->registry, list, ProxyOptions{.listen = {"127.0.0.1:0"}});
+  });
+  house->run(home, [&] { return house->publish(3, 5); });
+  house->run(home, [&] { return house->listen(); });
+  for (int round = 0; round < 5; ++round) {
+    std::atomic<int> good{0}, full{0}, other{0};
+    std::vector<std::thread> clients;
+    for (int i = 0; i < 40; ++i)
+      clients.emplace_back([&] {
+        Client client(house->port);
+        std::string body;
+        const int status = client.ask("/echo", "x", body);
+        ++(status == 200 ? good : status == 503 && body.find("queue_full") != body.npos ? full : other);
+      });
+    for (int k = 0; k < 2000 && full + other < 32; ++k) std::this_thread::sleep_for(5ms);
+    EXPECT_EQ(full.load(), 32);
+    replicas.run([&] { service->open(); });
+    for (auto& c : clients) c.join();
+    replicas.run([&] { service->close(); });
+    EXPECT_EQ(good.load(), 8);
+    EXPECT_EQ(other.load(), 0);
+  }
+  EXPECT_EQ(service->most(), 3);
+  replicas.run([&] { service->open(); });
+  house->run(home, [&] { return house->down(); });
+  home.run([&] { house.reset(); });
+  replicas.run([&] {
+    server.reset();
+    service.reset();
+  });
+}
+
+// Apps come, go and come again, replicas too, some by kill; clients ask all the time. Every request ends, with its own body
+// or with an error that says why, and no replica ever has more at once than its bound.
+TEST(ProxyThreads, AppsAndReplicasThatComeAndGoUnderLoadLoseNoRequest) {
+  colony::testing::TempDir folder;
+  LoopThread home, a, b, replicas;
+  constexpr size_t kReplicas = 4;
+  std::unique_ptr<SlowEcho> services[kReplicas];
+  std::unique_ptr<http::Server> servers[kReplicas];
+  std::string at[kReplicas];
+  const auto start = [&](size_t i) {
+    auto s = http::Server::listen(*replicas.loop, {at[i]}, *services[i], {.accept_frames = true});
+    ASSERT_TRUE(s) << s.error().message;
+    servers[i] = std::move(*s);
+  };
+  std::unique_ptr<House> house;
+  home.run([&] { house = std::make_unique<House>(*home.loop); });
+  replicas.run([&] {
+    for (size_t i = 0; i < kReplicas; ++i) {
+      at[i] = "unix:" + (folder / std::to_string(i));
+      services[i] = std::make_unique<SlowEcho>(*replicas.loop);
+      start(i);
+    }
+  });
+  home.run([&] {
+    house->proxy =
+        std::make_unique<Proxy>(*home.loop, house->registry, std::vector<async::Loop*>{a.loop.get(), b.loop.get()},
+                                ProxyOptions{.listen = {"127.0.0.1:0"}});
+  });
+  house->run(home, [&] { return house->publish_app("x", "/x", {at[0], at[1]}, 2, 8); });
+  house->run(home, [&] { return house->listen(); });
+
+  std::atomic<bool> stop{false};
+  std::atomic<int> good{0}, missing{0}, busy{0}, wrong{0};
+  std::vector<std::thread> clients;
+  for (int i = 0; i < 8; ++i)
+    clients.emplace_back([&, i] {
+      Rng rng(static_cast<uint64_t>(i) + 1);
+      Client client(house->port);
+      while (!stop.load()) {
+        const std::string sent(1 + rng.below(3000), static_cast<char>('a' + i));
+        std::string body;
+        const int status = client.ask(rng.below(2) ? "/x/echo" : "/y/echo", sent, body);
+        if (status == 200 && body == sent)
+          ++good;
+        else if (status == 404)
+          ++missing;
+        else if (status == 503)
+          ++busy;
+        else
+          ++wrong;
+      }
+    });
+  const uint64_t seed = 4;
+  SCOPED_TRACE(seed);
+  Rng rng(seed);
+  const auto some = [&] {
+    std::vector<std::string> out;
+    for (const auto& one : at)
+      if (rng.below(3) > 0) out.push_back(one);
+    return out;
+  };
+  for (int step = 0; step < 150; ++step) {
+    const std::string app = rng.below(2) ? "x" : "y";
+    switch (rng.below(4)) {
+      case 0: house->run(home, [&] { return house->withdraw(app); }); break;
+      case 1: {
+        const size_t i = rng.below(kReplicas);
+        replicas.run([&] {
+          servers[i].reset();
+          start(i);
+        });
+        break;
+      }
+      default:
+        house->run(home, [&] { return house->publish_app(app, "/" + app, some(), 2, static_cast<int>(rng.below(9))); });
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(rng.below(8)));
+  }
+  house->run(home, [&] { return house->publish_app("x", "/x", {at[0], at[1]}, 2, 8); });
+  house->run(home, [&] { return house->withdraw("y"); });
+  stop = true;
+  for (auto& c : clients) c.join();
+  EXPECT_EQ(wrong.load(), 0) << good << " good, " << missing << " without an app, " << busy << " told to come back";
+  EXPECT_GT(good.load(), 50);
+  EXPECT_GT(missing.load(), 0);
+  house->run(home, [&] { return house->down(); });
+  home.run([&] { house.reset(); });
+  replicas.run([&] {
+    for (size_t i = 0; i < kReplicas; ++i) {
+      EXPECT_LE(services[i]->most(), 2) << i;
+      servers[i].reset();
+      services[i].reset();
+    }
+  });
 }
 
 TEST(ProxyThreads, APortThatOtherLoopsHoldIsRefusedAndNotShared) {
@@ -220,4 +226,4 @@ TEST(ProxyThreads, APortThatOtherLoopsHoldIsRefusedAndNotShared) {
 }
 
 }  // namespace
-}  // namespace colony::proxy
+}  // namespace colony::proxy::testing

@@ -1,4 +1,4 @@
-// What is no longer in the table is dropped here; requests that still run hold their own references.
+// What is no longer in the table is dropped here, slots when the last request that runs with them has ended.
 #include "request/proxy/snapshot.h"
 
 #include <fmt/format.h>
@@ -17,7 +17,6 @@ std::shared_ptr<const Snapshot> SnapshotBuilder::build(uint64_t revision,
   if (!last_ || last_->routes->warnings() != next->routes->warnings())
     for (const auto& w : next->routes->warnings()) LOG(warn, "proxy: {}", w);
   std::map<std::string, std::shared_ptr<DeploymentGate>> gates;
-  std::map<std::string, std::shared_ptr<ReplicaSlots>> slots;
   for (const RouteEntry& entry : next->routes->entries()) {
     auto& gate = gates[entry.key];
     if (auto it = gates_.find(entry.key); it != gates_.end()) gate = it->second;
@@ -26,17 +25,17 @@ std::shared_ptr<const Snapshot> SnapshotBuilder::build(uint64_t revision,
     const auto limit = static_cast<uint32_t>(std::max(entry.record.max_ongoing_requests, 1));
     for (const ReplicaRecord& r : entry.record.replicas) {
       const std::string key = fmt::format("{}#{}@{}", r.id, r.incarnation, r.address);
-      auto& slot = slots[key];
-      if (auto it = slots_.find(key); it != slots_.end()) slot = it->second;
-      if (!slot) slot = std::make_shared<ReplicaSlots>(limit);
+      auto& known = slots_[key];
+      auto slot = known.lock();
+      if (!slot) known = slot = std::make_shared<ReplicaSlots>(limit);
       slot->set_limit(limit);
-      shared.slots.push_back(slot);
+      shared.slots.push_back(std::move(slot));
     }
     next->shared.push_back(std::move(shared));
   }
   gates_ = std::move(gates);
-  slots_ = std::move(slots);
   last_ = next;
+  std::erase_if(slots_, [](const auto& s) { return s.second.expired(); });
   return next;
 }
 

@@ -22,7 +22,8 @@ struct Snapshot {
   std::vector<Shared> shared;  // parallel to routes->entries()
 };
 
-// Keeps gates and slots over the tables: a replica that stays keeps its count. Lives on the proxy's home loop.
+// Keeps gates and slots over the tables: a replica that stays keeps its count, and so does one that leaves the table and comes
+// back while requests of before still run on it. Lives on the proxy's home loop.
 class SnapshotBuilder {
  public:
   explicit SnapshotBuilder(std::vector<async::Loop*> loops) : loops_(std::move(loops)) {}
@@ -32,7 +33,7 @@ class SnapshotBuilder {
   std::vector<async::Loop*> loops_;
   std::shared_ptr<const Snapshot> last_;
   std::map<std::string, std::shared_ptr<DeploymentGate>> gates_;  // by entry key
-  std::map<std::string, std::shared_ptr<ReplicaSlots>> slots_;    // by id, incarnation and address
+  std::map<std::string, std::weak_ptr<ReplicaSlots>> slots_;      // by id, incarnation and address
 };
 
 }  // namespace colony::proxy

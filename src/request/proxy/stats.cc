@@ -30,6 +30,8 @@ RouteStats::RouteStats(observe::MetricShard* shard, std::string app, std::string
   sent_ = shard_->counter(observe::kRouterRequests, {app_, deployment_});
   retries_ = shard_->counter(observe::kRouterRetries, {app_, deployment_});
   retries_refused_ = shard_->counter(observe::kRouterRetriesRefused, {app_, deployment_});
+  ejections_ = shard_->counter(observe::kRouterEjections, {app_, deployment_});
+  ejected_ = shard_->gauge(observe::kRouterEjected, {app_, deployment_});
   waiting_ = shard_->gauge(observe::kRouterQueued, {app_, deployment_});
   running_ = shard_->gauge(observe::kRouterOngoing, {app_, deployment_});
 }

@@ -49,12 +49,18 @@ class RouteStats {
   }
   void refused(std::string_view reason);
   void waiting(size_t n) { waiting_.set(static_cast<double>(n)); }
+  void ejection() {
+    ejections.add();
+    ejections_.add();
+  }
+  void ejected(size_t n) { ejected_.set(static_cast<double>(n)); }
   void running(size_t n) { running_.set(static_cast<double>(n)); }
   // The request is over. status 0: the client went away or the reply was broken off (shown as 499).
   void answered(Method method, int status, Duration total);
   void answered_grpc(uint8_t grpc_status);
 
-  Count answers, ok, failed, client_gone, replica_lost, retries, retries_refused, refusals, requests_sent, ok_ns;
+  Count answers, ok, failed, client_gone, replica_lost, retries, retries_refused, ejections, refusals, requests_sent,
+      ok_ns;
 
  private:
   struct Series {
@@ -71,8 +77,8 @@ class RouteStats {
   std::vector<Series> series_;
   std::array<observe::Counter, 17> grpc_;
   observe::Histogram queue_, upstream_;
-  observe::Counter sent_, retries_, retries_refused_;
-  observe::Gauge waiting_, running_;
+  observe::Counter sent_, retries_, retries_refused_, ejections_;
+  observe::Gauge waiting_, running_, ejected_;
 };
 
 }  // namespace colony::proxy

@@ -66,9 +66,9 @@ Result<void> CallState::account() {
   total = total - accounted_ + decoder_.buffered();
   accounted_ = decoder_.buffered();
   if (total <= dispatcher_.options_.max_buffered) return {};
-  return fail(resource_exhausted(fmt::format("the server holds {} bytes of unfinished messages, its limit is {}", total,
-                                             dispatcher_.options_.max_buffered),
-                                 "buffer_full"));
+  return fail(unavailable(fmt::format("the server holds {} bytes of unfinished messages, its limit is {}", total,
+                                      dispatcher_.options_.max_buffered),
+                          "buffer_full"));
 }
 
 std::optional<std::string_view> CallState::header(std::string_view lower_name) const {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "base/log.h"
 #include "policy/balance.h"
 
 namespace colony::proxy {
@@ -21,6 +22,7 @@ DeploymentQueue::DeploymentQueue(async::Loop& loop, size_t loop_index, std::stri
       key_(std::move(key)),
       app_(std::move(app)),
       gate_(std::move(gate)),
+      probe_timer_(loop, [this] { pump(); }),
       stats_(std::move(stats)) {
   gate_->attach(index_, this);
 }
@@ -41,30 +43,35 @@ void DeploymentQueue::update(const DeploymentRecord& record, const std::vector<s
     const auto same = [&](const std::unique_ptr<ReplicaLink>& l) { return l && l->serves(r); };
     auto it = std::find_if(before.begin(), before.end(), same);
     if (it != before.end()) {
-      (r.draining ? leaving_ : links_).push_back(std::move(*it));
-      if (r.draining) leaving_.back()->leave();
+      if (r.draining)
+        retire(std::move(*it));
+      else
+        links_.push_back(std::move(*it));
       continue;
     }
     if (r.draining) continue;  // what runs there is on a link of `leaving_` already
     links_.push_back(std::make_unique<ReplicaLink>(loop_, r, slots[i], !node_.empty() && r.node == node_, next_link_++,
                                                    ReplicaLink::Events{.on_ready = [this] { pump(); }}));
+    outliers_.join(links_.back()->outlier());
     links_.back()->open();
   }
-  for (auto& l : before) {
-    if (!l) continue;
-    l->leave();
-    leaving_.push_back(std::move(l));
-  }
+  for (auto& l : before)
+    if (l) retire(std::move(l));
+  stats_->ejected(outliers_.ejected());
   pump();
+}
+
+void DeploymentQueue::retire(std::unique_ptr<ReplicaLink> link) {
+  outliers_.leave(link->outlier());
+  link->leave();
+  leaving_.push_back(std::move(link));
 }
 
 void DeploymentQueue::remove() {
   removed_ = true;
-  for (auto& l : links_) {
-    l->leave();
-    leaving_.push_back(std::move(l));
-  }
+  for (auto& l : links_) retire(std::move(l));
   links_.clear();
+  probe_timer_.cancel();
   while (first_) {
     Waiter& w = *first_;
     take(w);
@@ -94,13 +101,21 @@ bool DeploymentQueue::other_ready(const Waiter& w) const {
   return std::any_of(links_.begin(), links_.end(), [&](const auto& l) { return l->ready() && !w.has_tried(*l); });
 }
 
+// Ejection is for what the others can carry: when less than half of the replicas are left and connected, all are asked.
+bool DeploymentQueue::enough_without_ejected() const {
+  const auto good =
+      std::count_if(links_.begin(), links_.end(), [](const auto& l) { return l->ready() && !l->outlier().ejected(); });
+  return 2 * static_cast<size_t>(good) >= links_.size();
+}
+
 ReplicaLink* DeploymentQueue::acquire(const Waiter& w) {
+  const bool all = outliers_.ejected() == 0 || !enough_without_ejected();
   // Another loop may take the slot between the look and the grab: look again, but not for ever.
   for (int attempt = 0; attempt < 4; ++attempt) {
     const auto i = policy::pick_replica(links_.size(), loop_.rng(), [&](size_t k) {
-      const ReplicaLink& l = *links_[k];
-      return policy::CandidateLoad{l.ready() && l.slots().free() && !w.has_tried(l), l.local(),
-                                   l.slots().outstanding()};
+      ReplicaLink& l = *links_[k];
+      const bool wanted = (all || l.outlier().admits(loop_.now())) && !w.has_tried(l);
+      return policy::CandidateLoad{wanted && l.ready() && l.slots().free(), l.local(), l.slots().outstanding()};
     });
     if (!i) return nullptr;
     if (links_[*i]->slots().try_acquire()) return links_[*i].get();
@@ -167,6 +182,10 @@ void DeploymentQueue::take(Waiter& w) {
   gate_->leave(index_);
 }
 
+bool DeploymentQueue::may_start(ReplicaLink& link) {
+  return link.ready() && (!link.outlier().ejected() || !enough_without_ejected());
+}
+
 Waiter* DeploymentQueue::first_for(const ReplicaLink& link) {
   Waiter* w = first_;
   while (w && w->has_tried(link)) w = w->next_;
@@ -176,6 +195,7 @@ Waiter* DeploymentQueue::first_for(const ReplicaLink& link) {
 void DeploymentQueue::start(Waiter& w, ReplicaLink& link) {
   CHECK(w.tries_ < w.tried_.size());
   w.tried_[w.tries_++] = link.connection();
+  w.probe_ = outliers_.on_sent(link.outlier());
   link.add_call();
   stats_->running(++running_);
   w.on_slot(link);
@@ -194,11 +214,35 @@ void DeploymentQueue::pump() {
   }
 }
 
-void DeploymentQueue::release(ReplicaLink& link, Duration service) {
+void DeploymentQueue::call_over(Waiter& w, ReplicaLink& link, Outcome outcome) {
   link.end_call();
   stats_->running(--running_);
+  if (!link.leaving()) judge(w, link, outcome);
+}
+
+void DeploymentQueue::judge(Waiter& w, ReplicaLink& link, Outcome outcome) {
+  policy::OutlierMember& member = link.outlier();
+  if (outcome == Outcome::kNothing || (outcome == Outcome::kLost && !link.note_break() && !w.probe_))
+    return outliers_.on_no_result(member, w.probe_);
+  const auto peers = [this](auto&& see) {
+    for (auto& l : links_) see(l->outlier());
+  };
+  switch (outliers_.on_result(member, outcome == Outcome::kGood, w.probe_, loop_.now(), loop_.rng(), peers)) {
+    case policy::Outliers::Change::kNone: return;
+    case policy::Outliers::Change::kEjected:
+      LOG(warn, "replica {} fails much more often than the others: no requests for {} ms", link.record().id,
+          to_ms(member.until() - loop_.now()));
+      stats_->ejection();
+      if (!probe_timer_.armed() || member.until() < probe_timer_.at()) probe_timer_.arm(member.until());
+      break;
+    case policy::Outliers::Change::kBack: LOG(info, "replica {} answers well again", link.record().id); break;
+  }
+  stats_->ejected(outliers_.ejected());
+}
+
+void DeploymentQueue::release(ReplicaLink& link, Duration service) {
   if (service > Duration::zero()) gate_->served(service);
-  const bool usable = link.ready() && link.slots().outstanding() <= link.slots().limit();
+  const bool usable = may_start(link) && link.slots().outstanding() <= link.slots().limit();
   Waiter* const w = usable ? first_for(link) : nullptr;
   if (!gate_->keep_released(index_, w != nullptr, link.shared_slots())) {
     if (first_) pump();
@@ -211,7 +255,7 @@ void DeploymentQueue::release(ReplicaLink& link, Duration service) {
 void DeploymentQueue::on_handed(const std::shared_ptr<ReplicaSlots>& slots) {
   for (auto& l : links_) {
     if (l->shared_slots() != slots) continue;
-    Waiter* const w = l->ready() ? first_for(*l) : nullptr;
+    Waiter* const w = may_start(*l) ? first_for(*l) : nullptr;
     if (!w) break;
     take(*w);
     start(*w, *l);

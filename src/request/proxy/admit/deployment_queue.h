@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "policy/admit.h"
+#include "policy/outlier.h"
 #include "policy/retry.h"
 #include "request/proxy/admit/slots.h"
 #include "request/proxy/links/replica_link.h"
@@ -17,10 +18,18 @@
 
 namespace colony::proxy {
 
+// What a call says about its replica.
+enum class Outcome : uint8_t {
+  kGood,
+  kBad,      // broken off, out of time, or answered with a status of 500 and above
+  kLost,     // the connection broke
+  kNothing,  // the client went away, or the replica had no room
+};
+
 // A request that wants a replica: a node of the FIFO, so that waiting allocates nothing.
 class Waiter {
  public:
-  // The slot is taken; the call is to be made on the link now. End it with DeploymentQueue::release().
+  // The slot is taken; the call is to be made on the link now. DeploymentQueue::call_over() and release() have to follow.
   virtual void on_slot(ReplicaLink& link) = 0;
   // The deployment is gone from the table while this waited.
   virtual void on_removed() = 0;
@@ -40,6 +49,7 @@ class Waiter {
   }
   std::array<uint64_t, policy::kMostFreshTries> tried_;  // ReplicaLink::connection()
   uint8_t tries_ = 0;
+  bool probe_ = false;  // of a replica that was ejected
   Waiter* next_ = nullptr;
   Waiter* previous_ = nullptr;
   bool waiting_ = false;
@@ -73,7 +83,10 @@ class DeploymentQueue final : public SlotTaker {
   bool other_ready(const Waiter& waiter) const;
   policy::RetryBudget& retry_budget() { return retry_budget_; }
   void cancel(Waiter& waiter);
-  // The call on `link` is over.
+  // The call that started on `link` is over; before release(), unless the slot went back earlier.
+  void call_over(Waiter& waiter, ReplicaLink& link, Outcome outcome);
+  // Gives the slot back: may start another call on this link at once. `service`: how long the replica needed; zero: not
+  // known.
   void release(ReplicaLink& link, Duration service);
 
   const std::string& key() const { return key_; }
@@ -82,6 +95,7 @@ class DeploymentQueue final : public SlotTaker {
   Duration request_timeout() const { return timeout_; }
   size_t waiting() const { return waiting_; }
   size_t ready_links() const;
+  size_t ejected() const { return outliers_.ejected(); }
   int retry_after() const;
   void add_user() { ++users_; }
   void drop_user() { --users_; }
@@ -94,9 +108,13 @@ class DeploymentQueue final : public SlotTaker {
 
  private:
   ReplicaLink* acquire(const Waiter& waiter);
+  bool enough_without_ejected() const;
+  void judge(Waiter& waiter, ReplicaLink& link, Outcome outcome);
   void push(Waiter& waiter, bool front);
   void take(Waiter& waiter);
   Waiter* first_for(const ReplicaLink& link);
+  bool may_start(ReplicaLink& link);
+  void retire(std::unique_ptr<ReplicaLink> link);
   void start(Waiter& waiter, ReplicaLink& link);
   void pump();
   size_t max_queued() const;
@@ -117,6 +135,8 @@ class DeploymentQueue final : public SlotTaker {
   size_t users_ = 0;
   uint32_t next_link_ = 0;
   policy::RetryBudget retry_budget_;
+  policy::Outliers outliers_;
+  async::Timer probe_timer_;  // an ejected replica may be probed by what waits
   std::shared_ptr<RouteStats> stats_;
 };
 

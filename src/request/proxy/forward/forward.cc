@@ -29,6 +29,8 @@ void Forward::begin(http::Exchange& exchange, const http::RequestHead& head, con
   method_ = method_of(head.method);
   inference_ = plan.inference;
   idempotent_ = plan.inference || idempotent_method(head.method) || fields.idempotent;
+  at_once_ = plan.inference && (head.path.ends_with("/infer") || head.path.ends_with(":predict") ||
+                                (grpc_ && head.path.ends_with("/ModelInfer")));
   statistics_ = grpc_ && head.path.ends_with("/ModelStatistics");
   readiness_ = grpc_ && head.path.ends_with("/ModelReady");
   began_ = host_.loop().now();
@@ -36,6 +38,7 @@ void Forward::begin(http::Exchange& exchange, const http::RequestHead& head, con
   append_request_block(block_, head, fields, {exchange.peer(), exchange.secure()}, host_.trusted(), host_.loop().rng(),
                        request_id_);
   kept_whole_ = !head.content_length || *head.content_length <= kReplayLimit;
+  gather_ = kept_whole_ && (head.content_length || at_once_) && !head.expect_continue;
   client_timeout_ = fields.timeout;
   deadline_ = exchange.deadline();
   if (client_timeout_ != Duration::max()) deadline_ = deadline_.sooner(Deadline::after(began_, client_timeout_));
@@ -87,12 +90,16 @@ void Forward::on_body(std::string_view data) {
       if (state_ == State::kPeek) peek();
       return;
     case State::kFresh:
-      uncredited_ += data.size();
       if (body_.size() + data.size() <= kReplayLimit) {
         // The end is here in a moment, or the turn ends: then head and body leave as one frame.
         keep(data);
+        if (gather_)
+          exchange_->consumed(data.size());  // what is gathered is bounded, and nobody else's window waits for it
+        else
+          uncredited_ += data.size();
         return;
       }
+      uncredited_ += data.size();
       kept_whole_ = false;
       send();
       if (state_ == State::kRunning) {
@@ -140,7 +147,7 @@ void Forward::keep(std::string_view data) {
   body_ += data;
   counted_kept_ += data.size();
   host_.kept_bytes() += data.size();
-  if (host_.kept_bytes() > kMaxKept && (state_ == State::kQueued || state_ == State::kPeek)) {
+  if (host_.kept_bytes() > kMaxKept && state_ != State::kRunning) {
     if (deployment_) {
       deployment_->cancel(*this);
       deployment_->stats().refused("queue_full");
@@ -199,13 +206,14 @@ void Forward::answer_message(std::string_view framed) {
 
 void Forward::flush() {
   fresh_ = false;
-  if (state_ == State::kFresh) send();
+  if (state_ == State::kFresh && (!gather_ || deployment_->removed())) send();
 }
 
 void Forward::send() {
   // A table without the deployment may have come between the head and the end of its turn.
   if (deployment_->removed()) return on_removed();
   state_ = State::kQueued;
+  asked_at_ = host_.loop().now();
   switch (deployment_->submit(*this, deadline_)) {
     case policy::Admission::kRun:
     case policy::Admission::kQueue: return;
@@ -228,11 +236,12 @@ void Forward::send() {
 
 void Forward::on_slot(ReplicaLink& link) {
   const TimePoint now = host_.loop().now();
-  if (tries() == 1) deployment_->stats().queued_for(now - began_);
+  if (tries() == 1) deployment_->stats().queued_for(now - asked_at_);
   deployment_->stats().sent();
   state_ = State::kRunning;
   slot_at_ = now;
   link_ = &link;
+  holds_slot_ = true;
   const bool whole = ended_ && trailers_.empty();
   call_ = link.link().call_block(block_, body_, whole, deadline_, reply_side_);
   if (ended_ && !whole) link.link().end(call_, trailers_);
@@ -255,6 +264,9 @@ Error Forward::deadline_error() const {
   if (tries() == 0 && deployment_ && deployment_->ready_links() == 0)
     return deadline_exceeded(fmt::format("no replica of {} became ready within {} ms", deployment_->key(), ms),
                              "no_replica_ready");
+  if (state_ == State::kFresh)
+    return deadline_exceeded(fmt::format("the request's body did not come whole within {} ms", ms),
+                             "request_incomplete");
   return deadline_exceeded(
       fmt::format("no answer from {} within {} ms", deployment_ ? deployment_->key() : std::string("the client"), ms),
       "deadline");
@@ -264,7 +276,7 @@ void Forward::on_done(bool ok) {
   timer_.cancel();
   if (state_ == State::kRunning) {
     link_->link().cancel(call_);
-    end_call(false);
+    end_call(Outcome::kNothing);
     if (deployment_ && !ok) deployment_->stats().client_gone.add();
   } else if (state_ == State::kQueued) {
     deployment_->cancel(*this);
@@ -278,7 +290,8 @@ void Forward::on_done(bool ok) {
   }
   drop_kept();
   state_ = State::kIdle;
-  grpc_ = inference_ = idempotent_ = statistics_ = readiness_ = ended_ = kept_whole_ = reply_begun_ = false;
+  grpc_ = inference_ = idempotent_ = statistics_ = readiness_ = at_once_ = gather_ = refused_ = ended_ = kept_whole_ =
+      reply_begun_ = false;
   forget_tries();
   status_ = 0;
   exchange_ = nullptr;

@@ -1,7 +1,8 @@
 // One request on its way through the proxy, from its head to the last byte of the reply. Two faces: the client's exchange
 // on one side, the call on a replica's link on the other; bytes pass through under credit and are never parsed.
 //
-//   kIdle -> kPeek (gRPC: waiting for the model's name) -> kFresh (to be sent at the end of the turn) ->
+//   kIdle -> kPeek (gRPC: waiting for the model's name) -> kFresh (to be sent at the end of the turn, or when its body is
+//   whole, so that a slow client takes no slot) ->
 //   kQueued (waits for a slot) -> kRunning (on a link) -> kAnswered (only the client's side is left) -> kIdle
 //
 // Pooled and owned by its ProxyLoop, lives on that loop; between requests it keeps its buffers, so that a request in
@@ -33,6 +34,8 @@ class ForwardHost {
   virtual const TrustedSources& trusted() const = 0;
   virtual RouteStats& unrouted() = 0;  // counts what belongs to no deployment
   virtual size_t& kept_bytes() = 0;    // of all requests that wait, bounded by kMaxKept
+  // Of answers that are made and wait in replicas for their clients, without a slot; bounded by kMaxUnread.
+  virtual size_t& unread_bytes() = 0;
 
  protected:
   ~ForwardHost() = default;
@@ -43,6 +46,8 @@ class Forward final : public http::ExchangeHandler, public Waiter {
   static constexpr size_t kReplayLimit = 64 * 1024;              // LIMIT: a larger request is not sent twice
   static constexpr size_t kPeekLimit = 64 * 1024;                // LIMIT: the model's name must come before this
   static constexpr size_t kMaxKept = size_t{256} * 1024 * 1024;  // LIMIT: bytes of waiting requests per loop
+
+  static constexpr size_t kMaxUnread = size_t{256} * 1024 * 1024;  // LIMIT: bytes per loop; beyond it slots are held
 
   explicit Forward(ForwardHost& host);
   ~Forward() = default;
@@ -97,7 +102,9 @@ class Forward final : public http::ExchangeHandler, public Waiter {
   void reply_end(std::string_view trailers);
   void call_failed(const Error& error);
   bool try_again(policy::Failure failure);
-  void end_call(bool served);
+  void end_call(Outcome outcome);
+  void free_slot_early(const http::ReplyHead& head, std::string_view body);
+  Outcome outcome() const;
   void answer(const Error& error, int retry_after = 0);
   void answer_message(std::string_view framed);
   void take_reply_credit(size_t bytes);
@@ -109,6 +116,10 @@ class Forward final : public http::ExchangeHandler, public Waiter {
   async::Timer timer_;
   State state_ = State::kIdle;
   bool grpc_ = false, inference_ = false, idempotent_ = false, statistics_ = false, readiness_ = false;
+  bool at_once_ = false;  // its answer is whole before a byte of it leaves the replica
+  bool gather_ = false;   // it is sent when its body is whole
+  bool holds_slot_ = false;
+  bool refused_ = false;      // the replica answers that it did not begin
   bool ended_ = false;        // the client has sent everything
   bool kept_whole_ = false;   // body_ holds every body byte so far
   bool reply_begun_ = false;  // a byte of the reply may have left
@@ -122,10 +133,11 @@ class Forward final : public http::ExchangeHandler, public Waiter {
   frame::CallId call_ = 0;
   Deadline deadline_ = Deadline::never();
   Duration client_timeout_ = Duration::max();
-  TimePoint began_, slot_at_;
+  TimePoint began_, asked_at_, slot_at_;
   size_t uncredited_ = 0;        // request bytes that were not said consumed yet
   size_t reply_uncredited_ = 0;  // reply bytes that the client has not taken yet
   size_t counted_kept_ = 0;      // of host_.kept_bytes()
+  size_t counted_unread_ = 0;    // of host_.unread_bytes()
   std::string block_, body_, trailers_, request_id_;
 };
 

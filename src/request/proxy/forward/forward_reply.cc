@@ -26,6 +26,7 @@ void Forward::reply_head(const http::ReplyHead& head, std::string_view body, boo
     return;
   }
   if (refuses(head, grpc_)) {
+    refused_ = true;
     ReplicaLink& link = *link_;
     if (const frame::CallId call = call_; try_again(policy::Failure::kRefused)) {
       if (!end) link.link().cancel(call);
@@ -37,7 +38,10 @@ void Forward::reply_head(const http::ReplyHead& head, std::string_view body, boo
   deployment_->stats().first_byte_after(host_.loop().now() - slot_at_);
   if (grpc_)
     if (auto text = head.find("grpc-status")) note_grpc_status(*text);
-  if (end) end_call(true);
+  if (end)
+    end_call(outcome());
+  else if (at_once_)
+    free_slot_early(head, body);
   const http::More more = end ? http::More::kNo : http::More::kYes;
   if (head.find("x-request-id")) {
     exchange_->reply(head, body, more);
@@ -53,19 +57,44 @@ void Forward::reply_head(const http::ReplyHead& head, std::string_view body, boo
   if (!end) take_reply_credit(body.size());
 }
 
+// What a slow client leaves unread of an answer that is made is no work of the replica's, and keeps nobody from it.
+void Forward::free_slot_early(const http::ReplyHead& head, std::string_view body) {
+  size_t whole = head.content_length.value_or(0);
+  if (grpc_ && body.size() >= 5) {  // the prefix of its one message
+    whole = 0;
+    for (size_t i = 1; i < 5; ++i) whole = whole << 8 | static_cast<unsigned char>(body[i]);
+    whole += 5;
+  }
+  const size_t unread = whole - std::min(whole, body.size());
+  if (whole == 0 || host_.unread_bytes() + unread > kMaxUnread) return;
+  counted_unread_ = unread;
+  host_.unread_bytes() += unread;
+  holds_slot_ = false;
+  deployment_->release(*link_, host_.loop().now() - slot_at_);
+}
+
+// Of a reply that came whole.
+Outcome Forward::outcome() const {
+  if (refused_) return Outcome::kNothing;
+  const bool bad_grpc = grpc_ && (grpc_status_ == static_cast<uint8_t>(Code::kUnknown) ||
+                                  grpc_status_ == static_cast<uint8_t>(Code::kDeadlineExceeded) ||
+                                  (grpc_status_ >= static_cast<uint8_t>(Code::kInternal) &&
+                                   grpc_status_ <= static_cast<uint8_t>(Code::kDataLoss)));
+  return bad_grpc || (status_ >= 500 && status_ != 501) ? Outcome::kBad : Outcome::kGood;
+}
+
 void Forward::note_grpc_status(std::string_view text) {
   while (text.starts_with(' ')) text.remove_prefix(1);
   std::from_chars(text.data(), text.data() + text.size(), grpc_status_);
 }
 
 void Forward::reply_body(std::string_view data, bool end) {
-  if (end) end_call(true);
+  if (end) end_call(outcome());
   exchange_->body(data, end ? http::More::kNo : http::More::kYes);
   if (!end) take_reply_credit(data.size());
 }
 
 void Forward::reply_end(std::string_view trailers) {
-  end_call(true);
   if (grpc_) {
     constexpr std::string_view kName = "grpc-status:";
     for (std::string_view rest = trailers; !rest.empty();) {
@@ -75,6 +104,7 @@ void Forward::reply_end(std::string_view trailers) {
       rest.remove_prefix(std::min(line.size() + 1, rest.size()));
     }
   }
+  end_call(outcome());
   exchange_->end(trailers);
 }
 
@@ -90,14 +120,16 @@ void Forward::on_writable() {
     link_->link().consumed(call_, std::exchange(reply_uncredited_, 0));
 }
 
-void Forward::end_call(bool served) {
+void Forward::end_call(Outcome outcome) {
   state_ = State::kAnswered;
   timer_.cancel();
-  const Duration service = host_.loop().now() - slot_at_;
   if (uncredited_ > 0) exchange_->consumed(std::exchange(uncredited_, 0));
   ReplicaLink* link = std::exchange(link_, nullptr);
-  // Frees the slot: may start another request on this link, so it comes last.
-  deployment_->release(*link, served ? service : Duration::zero());
+  host_.unread_bytes() -= std::exchange(counted_unread_, 0);
+  deployment_->call_over(*this, *link, outcome);
+  // May start another request on this link, so it comes last.
+  if (std::exchange(holds_slot_, false))
+    deployment_->release(*link, outcome == Outcome::kGood ? host_.loop().now() - slot_at_ : Duration::zero());
 }
 
 // True: the call is over and the request waits for another replica, or runs there already.
@@ -117,7 +149,8 @@ bool Forward::try_again(policy::Failure failure) {
     return false;
   }
   LOG(debug, "request {} is sent again: {} has failed it", request_id_, link_->record().id);
-  end_call(false);
+  refused_ = false;
+  end_call(failure == policy::Failure::kLost ? Outcome::kLost : Outcome::kNothing);
   deployment_->stats().retried();
   state_ = State::kQueued;
   timer_.arm(deadline_.time());
@@ -132,7 +165,9 @@ void Forward::call_failed(const Error& error) {
   LOG(debug, "request {} on {}: {}", request_id_, link_->record().id, error.message);
   if (try_again(failure)) return;
   const std::string lost = link_->record().id;
-  end_call(false);
+  end_call(failure == policy::Failure::kLost     ? Outcome::kLost
+           : failure == policy::Failure::kBroken ? Outcome::kBad
+                                                 : Outcome::kNothing);
   if (reply_begun_) {
     deployment_->stats().replica_lost.add();
     exchange_->abort(error);
@@ -152,7 +187,8 @@ void Forward::on_deadline() {
   const Error error = deadline_error();
   if (state_ == State::kRunning) {
     link_->link().cancel(call_);
-    end_call(false);
+    // Where the client is not done with its part the time may have been the client's.
+    end_call(ended_ && !reply_begun_ ? Outcome::kBad : Outcome::kNothing);
     if (reply_begun_) {
       exchange_->abort(error);
       return;

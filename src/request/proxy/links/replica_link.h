@@ -6,8 +6,10 @@
 
 #include <functional>
 #include <memory>
+#include <utility>
 
 #include "domain/table.h"
+#include "policy/outlier.h"
 #include "request/proxy/admit/slots.h"
 #include "transport/frame/link.h"
 
@@ -32,6 +34,7 @@ class ReplicaLink {
   bool serves(const ReplicaRecord& r) const {
     return r.id == record_.id && r.incarnation == record_.incarnation && r.address == record_.address;
   }
+  bool leaving() const { return leaving_; }
   bool ready() const { return !leaving_ && link_ && link_->ready(); }
   frame::Link& link() { return *link_; }
   bool local() const { return local_; }
@@ -39,6 +42,11 @@ class ReplicaLink {
   const ReplicaSlots& slots() const { return *slots_; }
   const std::shared_ptr<ReplicaSlots>& shared_slots() const { return slots_; }
   const ReplicaRecord& record() const { return record_; }
+
+  policy::OutlierMember& outlier() { return outlier_; }  // its queue's Outliers know it
+
+  // True for the first of the calls that a broken connection takes with it: together they are one failure.
+  bool note_break() { return std::exchange(noted_break_, connection()) != connection(); }
 
   void add_call() { ++calls_; }
   void end_call() { --calls_; }
@@ -60,6 +68,8 @@ class ReplicaLink {
   const uint32_t number_;
   Events events_;
   std::unique_ptr<frame::Link> link_;
+  policy::OutlierMember outlier_;
+  uint64_t noted_break_ = ~uint64_t{0};
   bool leaving_ = false;
   size_t calls_ = 0;
   uint32_t connects_ = 0;
