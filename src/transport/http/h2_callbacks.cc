@@ -5,9 +5,11 @@
 #include <nghttp2/nghttp2.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/check.h"
 #include "transport/http/h2_connection.h"
+#include "transport/http/h2_memory.h"
 
 namespace colony::http {
 
@@ -33,8 +35,8 @@ struct H2Callbacks {
     const TimePoint now = c.context_.loop.now();
     switch (hd->type) {
       case NGHTTP2_DATA:
-      case NGHTTP2_RST_STREAM:
-      case NGHTTP2_WINDOW_UPDATE: return 0;
+      case NGHTTP2_RST_STREAM: return 0;
+      case NGHTTP2_WINDOW_UPDATE: return c.guard_.windows.take(now) ? 0 : stop(c, NGHTTP2_ENHANCE_YOUR_CALM);
       case NGHTTP2_HEADERS:
         c.guard_.continuations = 0;
         if (c.guard_.ids.headers_on(static_cast<uint32_t>(hd->stream_id)) == H2Ids::Kind::kSkipped) {
@@ -51,6 +53,7 @@ struct H2Callbacks {
   static int on_begin_headers(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
     auto& c = self(user);
     c.head_timer_.arm_after(c.context_.options.head_timeout);
+    c.guard_.block_bytes = 0;
     if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
     H2Stream* s = c.open_stream(frame->hd.stream_id);
     s->end_stream_ = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
@@ -59,13 +62,14 @@ struct H2Callbacks {
   }
 
   static int on_header(nghttp2_session* session, const nghttp2_frame* frame, const uint8_t* name, size_t name_size,
-                       const uint8_t* value, size_t value_size, uint8_t, void*) {
+                       const uint8_t* value, size_t value_size, uint8_t, void* user) {
+    if (explodes(self(user), name_size, value_size)) return NGHTTP2_ERR_CALLBACK_FAILURE;
     H2Stream* s = stream_of(session, frame->hd.stream_id);
     if (s == nullptr || s->refused_) return 0;
     if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
       s->head_.add(view(name, name_size), view(value, value_size));
     } else if (s->trailers_.size() + name_size + value_size > H2HeadBuilder::kMaxListBytes) {
-      return on_invalid_header(session, frame, name, name_size, value, value_size, 0, nullptr);
+      refuse(session, *s);
     } else {
       append_trailer(s->trailers_, view(name, name_size), view(value, value_size));
     }
@@ -73,14 +77,27 @@ struct H2Callbacks {
   }
 
   // nghttp2 would drop the field and go on; a request that somebody else may read differently is refused instead.
-  static int on_invalid_header(nghttp2_session* session, const nghttp2_frame* frame, const uint8_t*, size_t,
-                               const uint8_t*, size_t, uint8_t, void*) {
+  static int on_invalid_header(nghttp2_session* session, const nghttp2_frame* frame, const uint8_t*, size_t name_size,
+                               const uint8_t*, size_t value_size, uint8_t, void* user) {
+    if (explodes(self(user), name_size, value_size)) return NGHTTP2_ERR_CALLBACK_FAILURE;
     H2Stream* s = stream_of(session, frame->hd.stream_id);
-    if (s == nullptr || s->refused_) return 0;
-    s->refused_ = true;
-    ++s->connection_.context_.stats.bad_requests;
-    nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_PROTOCOL_ERROR);
+    if (s != nullptr && !s->refused_) refuse(session, *s);
     return 0;
+  }
+
+  static void refuse(nghttp2_session* session, H2Stream& s) {
+    s.refused_ = true;
+    ++s.connection_.context_.stats.bad_requests;
+    nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, s.id_, NGHTTP2_PROTOCOL_ERROR);
+  }
+
+  // True: this field made the block too large, and the connection ends.
+  static bool explodes(Connection& c, size_t name_size, size_t value_size) {
+    c.guard_.block_bytes += name_size + value_size + 32;
+    if (c.guard_.block_bytes <= H2Guard::kMaxBlock) return false;
+    ++c.context_.stats.bad_requests;
+    c.terminate(NGHTTP2_ENHANCE_YOUR_CALM);
+    return true;
   }
 
   static int on_frame_recv(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
@@ -156,10 +173,14 @@ struct H2Callbacks {
         return 0;
       case NGHTTP2_DATA:
       case NGHTTP2_HEADERS: {
+        H2Guard& guard = self(user).guard_;
+        guard.control.earn(1);
+        if (frame->hd.type == NGHTTP2_DATA) guard.windows.earn(H2Guard::kWindowsPerData);
         if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) return 0;
         H2Stream* s = stream_of(session, frame->hd.stream_id);
         if (s == nullptr) return 0;
         s->reply_sent_ = true;
+        guard.resets.earn(1);
         // RFC 9113, 8.1: the whole reply has gone, the rest of the request is of no use.
         if (!s->request_ended_) {
           nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR);
@@ -199,6 +220,30 @@ struct H2Callbacks {
   }
 };
 
+namespace {
+
+// Null under a sanitizer, which then sees every block for itself.
+nghttp2_mem* memory() {
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+  return nullptr;
+#endif
+#endif
+  static nghttp2_mem lists{
+      nullptr,
+      [](size_t size, void*) { return H2Blocks::of_this_thread().take(size); },
+      [](void* block, void*) { H2Blocks::of_this_thread().give(block); },
+      [](size_t count, size_t size, void*) {
+        void* block = H2Blocks::of_this_thread().take(count * size);
+        return block == nullptr ? nullptr : std::memset(block, 0, count * size);
+      },
+      [](void* block, size_t size, void*) { return H2Blocks::of_this_thread().resize(block, size); },
+  };
+  return &lists;
+}
+
+}  // namespace
+
 nghttp2_session* new_h2_session(H2Connection& connection, const ServerOptions& options) {
   static nghttp2_session_callbacks* const callbacks = H2Callbacks::make();
   static nghttp2_option* const settings = [] {
@@ -212,7 +257,7 @@ nghttp2_session* new_h2_session(H2Connection& connection, const ServerOptions& o
     return o;
   }();
   nghttp2_session* session = nullptr;
-  CHECK(nghttp2_session_server_new2(&session, callbacks, &connection, settings) == 0);
+  CHECK(nghttp2_session_server_new3(&session, callbacks, &connection, settings, memory()) == 0);
 
   constexpr size_t kMaxWindow = (size_t{1} << 31) - 1;
   const auto window = static_cast<uint32_t>(std::clamp<size_t>(options.body_window, 1, kMaxWindow));

@@ -37,13 +37,15 @@ H2Connection::H2Connection(std::unique_ptr<async::Stream> stream, ConnectionCont
                      final_goaway();
                    }
                  }),
-      stall_timer_(context.loop, [this] {
-        const size_t pending = stream_->pending();
-        if (pending == 0) return;
-        if (pending >= stalled_at_) return finish();
-        stalled_at_ = pending;
-        stall_timer_.arm_after(context_.options.idle_timeout);
-      }) {
+      stall_timer_(context.loop,
+                   [this] {
+                     const size_t pending = stream_->pending();
+                     if (pending == 0) return;
+                     if (pending >= stalled_at_) return finish();
+                     stalled_at_ = pending;
+                     stall_timer_.arm_after(context_.options.idle_timeout);
+                   }),
+      stuck_timer_(context.loop, [this] { give_up_on_stuck(); }) {
   session_ = new_h2_session(*this, context.options);
   stream_->set_handler(this);
   head_timer_.arm_after(context.options.head_timeout);
@@ -299,12 +301,26 @@ void H2Connection::end_of_turn() {
     again_timer_.arm_after(Duration::zero());
   }
   if (broken_) return finish();
+  if (buffered_ > 0 && !stuck_timer_.armed()) stuck_timer_.arm_after(context_.options.idle_timeout);
   if (!lingering_ && nghttp2_session_want_read(session_) == 0 && nghttp2_session_want_write(session_) == 0) {
     return linger();
   }
   if (stream_count_ == 0 && !idle_timer_.armed() && !closing()) {
     idle_timer_.arm_after(context_.options.idle_timeout);
   }
+}
+
+// A client that takes nothing at all is the stall timer's; here the connection moves and a stream does not, because its
+// own window is never opened. What it holds of our memory is given back.
+void H2Connection::give_up_on_stuck() {
+  if (over_ || lingering_) return;
+  const bool others_first = pull_stopped_ || stream_->pending() > 0;
+  for (H2Stream* s = streams_; s != nullptr; s = s->next_) {
+    const bool moved = std::exchange(s->moved_, false);
+    if (s->buffered() == 0 || moved || others_first) continue;
+    s->abort(deadline_exceeded("the client has not taken any of the reply for too long", "reply_not_taken"));
+  }
+  if (buffered_ > 0) stuck_timer_.arm_after(context_.options.idle_timeout);
 }
 
 // WHY not closed at once: unread bytes in the socket would turn the close into a reset, which can destroy the GOAWAY on
@@ -314,7 +330,7 @@ void H2Connection::linger() {
   while (streams_ != nullptr) finish_request(*streams_, streams_->reply_sent_ && !streams_->aborted_);
   closed_.clear();
   stream_->shutdown_write();
-  for (async::Timer* t : {&idle_timer_, &head_timer_}) t->cancel();
+  for (async::Timer* t : {&idle_timer_, &head_timer_, &stuck_timer_}) t->cancel();
   // Replies that are still on their way have the time that any reply has; on_drained shortens it.
   end_timer_.arm_after(ending_ || stream_->pending() == 0 ? kLinger : context_.options.idle_timeout);
 }
@@ -322,7 +338,7 @@ void H2Connection::linger() {
 void H2Connection::finish() {
   if (over_) return;
   over_ = true;
-  for (async::Timer* t : {&idle_timer_, &head_timer_, &stall_timer_, &end_timer_}) t->cancel();
+  for (async::Timer* t : {&idle_timer_, &head_timer_, &stall_timer_, &stuck_timer_, &end_timer_}) t->cancel();
   while (streams_ != nullptr) finish_request(*streams_, streams_->reply_sent_ && !streams_->aborted_);
   closed_.clear();
   context_.on_closed(*this);

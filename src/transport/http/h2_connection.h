@@ -82,6 +82,7 @@ class H2Stream final : public Exchange {
   bool reply_ended_ = false;      // nothing more will be given
   bool reply_sent_ = false;       // END_STREAM has left for the outbox
   bool waiting_ = false;          // nghttp2 was told that there are no bytes now
+  bool moved_ = false;            // bytes of its body have left since give_up_on_stuck() looked
   mutable bool blocked_ = false;  // the handler was told that there is no room
 
   bool aborted_ = false;  // by the Service
@@ -131,8 +132,9 @@ class H2Connection final : public Connection {
   bool deliver();  // on_done and on_writable that are due; false when none was
   void flush();    // out_ to the stream
   void final_goaway();
-  void linger();  // our half is ended; wait a little for the peer's
-  void finish();  // everybody gets on_done(false), then on_closed
+  void give_up_on_stuck();  // streams whose client gives them no window
+  void linger();            // our half is ended; wait a little for the peer's
+  void finish();            // everybody gets on_done(false), then on_closed
 
   ConnectionContext& context_;
   std::unique_ptr<async::Stream> stream_;
@@ -161,7 +163,7 @@ class H2Connection final : public Connection {
 
   async::Deferred turn_end_;
   async::Timer again_timer_;  // the kernel takes everything: other connections come first
-  async::Timer idle_timer_, head_timer_, end_timer_, stall_timer_;
+  async::Timer idle_timer_, head_timer_, end_timer_, stall_timer_, stuck_timer_;
 };
 
 }  // namespace colony::http

@@ -1,9 +1,11 @@
 // What a server of HTTP/2 must remember to defend itself: budgets for frames that are cheap to send and costly to serve
-// (rapid reset, PING and SETTINGS floods, empty DATA, endless CONTINUATION), and which stream ids a client has skipped.
+// (rapid reset, floods of PING, SETTINGS, PRIORITY, WINDOW_UPDATE and empty DATA, endless or exploding header blocks), and which stream ids a client has skipped.
 // Pure: no I/O, no library types; h2_callbacks.cc asks it. The library has bounds of its own, which differ by version.
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <utility>
 
@@ -17,6 +19,8 @@ class H2Budget {
   H2Budget(int64_t burst, int64_t per_second) : left_(burst), burst_(burst), per_second_(per_second) {}
   // False: more than the budget allows.
   bool take(TimePoint now);
+  // For honest work that explains frames of this kind; never above the burst.
+  void earn(int64_t n) { left_ = std::min(burst_, left_ + n); }
 
  private:
   int64_t left_, burst_, per_second_;
@@ -40,12 +44,19 @@ class H2Ids {
 
 struct H2Guard {
   static constexpr int kMaxContinuations = 16;  // LIMIT: per header block; 64 KiB of fields need five at most
+  // LIMIT: fields of one header block once decoded (a list above 64 KiB is answered 431): few bytes that name one large
+  // table entry again and again are no request but a bomb.
+  static constexpr size_t kMaxBlock = 256 * 1024;
+  static constexpr int64_t kWindowsPerData = 10;
 
   H2Ids ids;
-  H2Budget control{1000, 100};     // PING, SETTINGS, PRIORITY
-  H2Budget resets{500, 100};       // streams that ended without a whole reply and not by our own will
+  H2Budget control{1000, 100};  // PING, SETTINGS, PRIORITY; every frame of a reply earns one (clients that measure
+                                // their round trip send a PING for each)
+  H2Budget windows{2000, 200};  // WINDOW_UPDATE; every DATA frame of a reply earns kWindowsPerData
+  H2Budget resets{500, 100};    // streams that ended without a whole reply and not by our own will; a whole one earns
   H2Budget empty_data{1000, 100};  // DATA without content that does not end its stream
   int continuations = 0;
+  size_t block_bytes = 0;
 };
 
 }  // namespace colony::http

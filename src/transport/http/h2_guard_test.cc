@@ -26,6 +26,17 @@ TEST(H2Budget, NeverHoldsMoreThanItsBurst) {
   EXPECT_FALSE(budget.take(kStart + 1h));
 }
 
+TEST(H2Budget, EarnsUpToItsBurst) {
+  H2Budget budget(3, 0);
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(budget.take(kStart));
+  EXPECT_FALSE(budget.take(kStart));
+  budget.earn(2);
+  EXPECT_TRUE(budget.take(kStart));
+  budget.earn(100);
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(budget.take(kStart));
+  EXPECT_FALSE(budget.take(kStart));
+}
+
 TEST(H2Ids, TellsSkippedIdsFromUsedOnes) {
   H2Ids ids;
   EXPECT_EQ(ids.headers_on(1), H2Ids::Kind::kNew);

@@ -54,7 +54,7 @@ void H2Stream::reset(int32_t id) {
   handler_ = nullptr;
   unconsumed_ = sent_ = 0;
   end_stream_ = request_ended_ = counted_ = refused_ = is_head_ = is_grpc_ = false;
-  replied_ = reply_ended_ = reply_sent_ = waiting_ = blocked_ = aborted_ = closed_ = false;
+  replied_ = reply_ended_ = reply_sent_ = waiting_ = moved_ = blocked_ = aborted_ = closed_ = false;
   view_ = {};
   for (std::string* s : {&trailers_, &pending_, &reply_trailers_}) {
     if (s->capacity() > 2048) {
@@ -147,6 +147,7 @@ void H2Stream::submit_head(const ReplyHead& head, std::string_view body, More mo
 }
 
 void H2Stream::give(std::string_view data, bool last) {
+  if (buffered() == 0) moved_ = true;  // what is new has not been stuck yet
   view_ = data;
   connection_.buffered_ += data.size();
   reply_ended_ |= last;
@@ -173,6 +174,7 @@ void H2Stream::keep_rest() {
 
 void H2Stream::take(std::string& out, size_t n) {
   connection_.buffered_ -= n;
+  moved_ = true;
   const size_t kept = std::min(n, pending_.size() - sent_);
   out.append(pending_, sent_, kept);
   sent_ += kept;

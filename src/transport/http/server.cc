@@ -17,6 +17,16 @@ namespace {
 
 class HttpServer;
 
+// A first line of three words of which the last names no protocol is a broken preface of HTTP/2 ("INVALID CONNECTION
+// PREFACE") or no HTTP at all: whoever sent it reads no answer in HTTP/1.1, so the connection is closed (RFC 9113, 3.4).
+bool names_no_protocol(std::string_view data) {
+  const size_t end = data.find("\r\n");
+  if (end == data.npos) return false;
+  const std::string_view line = data.substr(0, end);
+  const size_t first = line.find(' '), last = line.rfind(' ');
+  return first != last && line.find(' ', first + 1) == last && line.find('/') == line.npos;
+}
+
 // A stream of which too little has been seen to know its carrier. Owned by the server; hands the stream on or ends.
 class FreshStream final : public async::StreamHandler {
  public:
@@ -103,6 +113,11 @@ class HttpServer final : public Server {
     const size_t used = c.on_bytes(data);
     if (draining_) c.drain_gently();
     return used;
+  }
+
+  void refuse(FreshStream& fresh) {
+    ++stats_.bad_requests;
+    drop(fresh);
   }
 
   void drop(FreshStream& fresh) {
@@ -206,6 +221,10 @@ size_t FreshStream::on_bytes(std::string_view data) {
     return 0;
   }
   timer_.cancel();
+  if (!frames && !http2 && names_no_protocol(data)) {
+    server_.refuse(*this);
+    return data.size();
+  }
   auto connection = frames  ? frame::serve_frames(std::move(stream_), context)
                     : http2 ? serve_http2(std::move(stream_), context)
                             : serve_http1(std::move(stream_), context);

@@ -59,6 +59,18 @@ TEST_P(ServerCut, frames_are_not_spoken_where_they_are_not_wanted) {
   EXPECT_EQ(take_reply(frames.text, true).status, 400);
 }
 
+TEST(Server, a_broken_preface_of_http2_is_not_answered_in_http1) {
+  Bench b(0);
+  RawPeer broken(*b.loop, {"server"}), typo(*b.loop, {"server"});
+  broken.send("INVALID CONNECTION PREFACE\r\n\r\n");
+  typo.send("GET / HTTP\\1.1\r\n\r\n");
+  b.loop->run_ready();
+  EXPECT_TRUE(broken.ended || broken.closed);
+  EXPECT_EQ(broken.text, "");
+  EXPECT_EQ(take_reply(typo.text, true).status, 400);
+  EXPECT_EQ(b.server->stats().bad_requests, 2u);
+}
+
 TEST(Server, connections_above_the_bound_are_closed_and_counted) {
   Bench b(0, {.max_connections = 2});
   RawPeer one(*b.loop, {"server"}), two(*b.loop, {"server"}), three(*b.loop, {"server"});
