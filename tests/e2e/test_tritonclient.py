@@ -18,6 +18,7 @@ from tritonclient.utils import InferenceServerException
 TYPES = {"BOOL": np.bool_, "UINT8": np.uint8, "UINT16": np.uint16, "UINT32": np.uint32, "UINT64": np.uint64, "INT8": np.int8,
          "INT16": np.int16, "INT32": np.int32, "INT64": np.int64, "FP16": np.float16, "BF16": ml_dtypes.bfloat16, "FP32": np.float32,
          "FP64": np.float64, "BYTES": np.object_}
+TYPE_OF = {"float32": "FP32", "int32": "INT32"}
 LONG = 10**9  # rounds of the slow model: longer than any test
 
 
@@ -106,10 +107,31 @@ def test_a_tensor_of_many_megabytes_comes_back(http):
     assert (http.infer("echo", [tensor(httpclient, data, "FP32", binary_data=True)]).as_numpy("INPUT0") == data).all()
 
 
+@pytest.mark.parametrize("answer", [None, "gzip", "deflate"])
+@pytest.mark.parametrize("ask", [None, "gzip", "deflate"])
+@pytest.mark.parametrize("binary", [True, False])
+def test_compressed_requests_and_replies_over_http(http, binary, ask, answer):
+    data = np.arange(5000, dtype=np.int32).reshape(50, 100)
+    result = http.infer("echo", [tensor(httpclient, data, "INT32", binary_data=binary)],
+                        outputs=[httpclient.InferRequestedOutput("INPUT0", binary_data=binary)],
+                        request_compression_algorithm=ask, response_compression_algorithm=answer)
+    assert (result.as_numpy("INPUT0") == data).all()
+
+
 @pytest.mark.parametrize("kind", ["gzip", "deflate"])
-def test_a_compressed_request_is_refused_in_words(http, kind):
-    with pytest.raises(InferenceServerException, match=f"Content-Encoding: '{kind}' given.*uncompressed"):
-        http.infer("echo", [tensor(httpclient, values("INT32"), "INT32")], request_compression_algorithm=kind)
+def test_compressed_calls_over_grpc(rpc, kind):
+    for data in (np.zeros((2, 500_000), dtype=np.float32), values("INT32")):
+        assert (rpc.infer("echo", [tensor(grpcclient, data, TYPE_OF[data.dtype.name])], compression_algorithm=kind).as_numpy("INPUT0") == data).all()
+
+
+def test_a_compressed_stream(rpc):
+    answers = queue.Queue()
+    rpc.start_stream(callback=lambda result, error: answers.put((result, error)), compression_algorithm="gzip")
+    for n in range(50):
+        rpc.async_stream_infer("echo", [tensor(grpcclient, np.full(2000, n), "INT64")])
+    got = [answers.get(timeout=60) for _ in range(50)]
+    rpc.stop_stream()
+    assert [int(result.as_numpy("INPUT0")[1999]) for result, error in got if error is None] == list(range(50))
 
 
 def test_a_real_model_over_both(http, rpc):

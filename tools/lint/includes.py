@@ -49,6 +49,8 @@ LIBRARIES = {
     "sqlite3": (["sqlite3"], ["store/*.cc"]),
     "onnxruntime": (["onnxruntime", "core/session/onnxruntime"], ["request/runtime/onnx/*"]),
     "openssl": (["openssl/"], ["transport/tls/*"]),
+    "zlib": (["zlib.h"], ["transport/compress/*.cc"]),
+    "zstd": (["zstd.h"], ["transport/compress/*.cc"]),
     "googletest": (["gtest/", "gmock/"], ["*_test.cc", "*_test_support.*", "*/test_*.h", "*conformance*"]),
     "google-benchmark": (["benchmark/"], ["*_bench.cc"]),
 }

@@ -2,6 +2,7 @@
 // otherwise.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 
@@ -35,9 +36,10 @@ struct Core {
   std::unordered_map<std::string, observe::Histogram> model_durations;  // by OIP name
 
   size_t max_body = 0, max_buffered = 0;
-  size_t buffered = 0;       // bytes of request bodies that are held
-  size_t open_requests = 0;  // data requests in service; control calls and health questions are not counted
-  size_t raw_streams = 0;    // of them, echoes
+  std::atomic<size_t> unpacked{0};  // bytes of compressed bodies once unpacked; any thread, at most max_buffered
+  size_t buffered = 0;              // bytes of request bodies that are held
+  size_t open_requests = 0;         // data requests in service; control calls and health questions are not counted
+  size_t raw_streams = 0;           // of them, echoes
   uint64_t answered = 0;
   async::Signal idle;  // open_requests has become 0
 

@@ -13,9 +13,28 @@ namespace {
 namespace oip = runtime::oip;
 
 constexpr std::string_view kService = "inference.GRPCInferenceService";
-constexpr size_t kStreamInFlight = 32;  // LIMIT: requests of one ModelStreamInfer that are not answered yet
+constexpr size_t kStreamInFlight = 32;             // LIMIT: requests of one ModelStreamInfer not answered yet
+constexpr size_t kStreamBytes = size_t{16} << 20;  // LIMIT: of these requests and of answers that wait for the client
 
-Inbox::Cost cost(const Core& core) { return core.table->cheap ? Inbox::Cost::kCheap : Inbox::Cost::kHeavy; }
+// Packing and unpacking take time that only a thread of the pool has.
+Inbox::Cost cost(const Core& core, const grpc::Call& call) {
+  const bool plain =
+      call.message_coding() == compress::Coding::kIdentity && call.reply_coding() == compress::Coding::kIdentity;
+  return core.table->cheap && plain ? Inbox::Cost::kCheap : Inbox::Cost::kHeavy;
+}
+
+void set_codings(InferJob& job, const grpc::Call& call) {
+  job.coding = call.message_coding();
+  job.reply_coding = call.reply_coding();
+  job.max_body = grpc::DispatcherOptions().max_message;
+}
+
+void keep_message(InferJob& job, grpc::Call& call, std::string_view message) {
+  job.body = std::make_shared<std::string>(call.take_message(message));
+  job.message = message;
+}
+
+grpc::Packed packed(const InferJob& job) { return job.reply_packed ? grpc::Packed::kYes : grpc::Packed::kNo; }
 
 void echo_ids(grpc::Call& call) {
   for (const char* name : {"x-request-id", "traceparent"})
@@ -29,10 +48,11 @@ class UnaryInfer final : public InferClient {
       : core_(core), call_(call), job_(std::make_shared<InferJob>(core, InferForm::kGrpc, *this)) {
     core_.opened();
     job_->deadline = core_.deadline_for(call.deadline());
-    if (core_.table->cheap)
+    set_codings(*job_, call);
+    if (cost(core_, call) == Inbox::Cost::kCheap)
       job_->message = message;
     else
-      job_->body->assign(message);
+      keep_message(*job_, call, message);
   }
   void start() {
     const auto job = job_;
@@ -42,7 +62,7 @@ class UnaryInfer final : public InferClient {
       const Error e = cancelled("the client has gone");
       on_inferred(&e);
     });
-    core_.inbox.submit(job, cost(core_));  // this may be gone afterwards
+    core_.inbox.submit(job, cost(core_, call_));  // this may be gone afterwards
   }
   void on_inferred(const Error* error) override {
     core_.closed(error != nullptr);
@@ -52,7 +72,7 @@ class UnaryInfer final : public InferClient {
     if (error)
       call.finish(*error);
     else
-      call.finish(job->reply);
+      call.finish(job->reply, packed(*job));
   }
 
  private:
@@ -81,11 +101,14 @@ class StreamInfer final : public grpc::StreamHandler {
     auto pending = std::make_unique<Pending>(*this);
     pending->job = std::make_shared<InferJob>(core_, InferForm::kGrpcStream, *pending);
     pending->job->deadline = core_.deadline_for(call_.deadline());
-    pending->job->body->assign(message);
+    set_codings(*pending->job, call_);
+    const size_t size = message.size();
+    keep_message(*pending->job, call_, message);
     const auto job = pending->job;
+    pending->hold(size);
     pending_.push_back(std::move(pending));
-    if (pending_.size() >= kStreamInFlight) call_.pause();
-    core_.inbox.submit(job, cost(core_));
+    if (full()) call_.pause();
+    core_.inbox.submit(job, cost(core_, call_));
   }
   void on_half_close() override {
     half_closed_ = true;
@@ -98,24 +121,32 @@ class StreamInfer final : public grpc::StreamHandler {
     explicit Pending(StreamInfer& s) : stream(s) {}
     void on_inferred(const Error* error) override {
       answer = error ? oip::write_stream_error(*error, job->request_id()) : std::move(job->reply);
+      hold(answer.size());
       done = true;
       stream.flush();
+    }
+    void hold(size_t n) {
+      stream.held_ += n - bytes;
+      bytes = n;
     }
     StreamInfer& stream;
     std::shared_ptr<InferJob> job;
     std::string answer;
+    size_t bytes = 0;  // of the stream's held_
     bool done = false;
   };
 
+  bool full() const { return pending_.size() >= kStreamInFlight || held_ >= kStreamBytes; }
   void flush() {
     if (finished_) return;
-    const bool was_full = pending_.size() >= kStreamInFlight;
+    const bool was_full = full();
     while (!pending_.empty() && pending_.front()->done && call_.writable() > 0) {
       const auto front = std::move(pending_.front());
       pending_.pop_front();
-      call_.send(front->answer);
+      front->hold(0);
+      call_.send(front->answer, packed(*front->job));
     }
-    if (was_full && pending_.size() < kStreamInFlight) call_.resume();
+    if (was_full && !full()) call_.resume();
     if (half_closed_ && pending_.empty()) {
       finished_ = true;
       call_.finish();
@@ -125,6 +156,7 @@ class StreamInfer final : public grpc::StreamHandler {
   Core& core_;
   grpc::StreamCall& call_;
   std::deque<std::unique_ptr<Pending>> pending_;
+  size_t held_ = 0;
   bool half_closed_ = false, finished_ = false;
 };
 
@@ -187,15 +219,20 @@ GrpcService::GrpcService(Core& core) : core_(core) {
       call.finish(
           unimplemented("models are loaded and unloaded by applying the application's spec, not here", "use_apply"));
     });
-  dispatcher_.unary(path("ModelInfer"), [&core](std::string_view message, grpc::UnaryCall& call) {
-    echo_ids(call);
-    if (auto ok = core.servable(); !ok) return call.finish(ok.error());
-    (new UnaryInfer(core, call, message))->start();  // deletes itself when the call is finished
-  });
-  dispatcher_.streaming(path("ModelStreamInfer"),
-                        [&core](grpc::StreamCall& call) -> std::unique_ptr<grpc::StreamHandler> {
-                          return std::make_unique<StreamInfer>(core, call);
-                        });
+  dispatcher_.unary(
+      path("ModelInfer"),
+      [&core](std::string_view message, grpc::UnaryCall& call) {
+        echo_ids(call);
+        if (auto ok = core.servable(); !ok) return call.finish(ok.error());
+        (new UnaryInfer(core, call, message))->start();  // deletes itself when the call is finished
+      },
+      grpc::Messages::kAsSent);
+  dispatcher_.streaming(
+      path("ModelStreamInfer"),
+      [&core](grpc::StreamCall& call) -> std::unique_ptr<grpc::StreamHandler> {
+        return std::make_unique<StreamInfer>(core, call);
+      },
+      grpc::Messages::kAsSent);
   health_.register_on(dispatcher_);
   grpc::register_reflection(dispatcher_);
   show_state();

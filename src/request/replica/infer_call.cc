@@ -6,6 +6,8 @@
 namespace colony::replica {
 namespace {
 
+constexpr uint64_t kMostPackedHere = 16 * 1024;  // LIMIT: bytes of a request whose reply may be compressed on the loop
+
 class InferCall final : public http::ExchangeHandler, public InferClient {
  public:
   InferCall(Core& core, http::Exchange& exchange, const http::RequestHead& head, const InferQuestion& question)
@@ -19,12 +21,27 @@ class InferCall final : public http::ExchangeHandler, public InferClient {
     job_->json_length = question.json_length;
     job_->deadline = core_.deadline_for(exchange.deadline());
     if (question.form == InferForm::kTransform) job_->content_type = head.find("content-type").value_or("");
-    cheap_ = question.form != InferForm::kTransform && core_.table->cheap;
+    job_->coding = question.coding;
+    job_->reply_coding = question.reply_coding;
+    job_->max_body = core_.max_body;
+    // Packing and unpacking take time that only a thread of the pool has, unless there is little of it.
+    const bool packs = question.coding != compress::Coding::kIdentity ||
+                       (question.reply_coding != compress::Coding::kIdentity &&
+                        head.content_length.value_or(kMostPackedHere + 1) > kMostPackedHere);
+    cheap_ = question.form != InferForm::kTransform && core_.table->cheap && !packs;
+    job_->body = std::make_shared<std::string>();
     if (!head.content_length) return;
     if (*head.content_length > core_.max_body)
       refuse_size();
     else
-      job_->body->reserve(*head.content_length + 64);  // the JSON parser reads a little beyond the end
+      make_room(*head.content_length);
+  }
+
+  void make_room(size_t length) {
+    constexpr size_t kPadding = 64 + 16;  // the JSON parser reads a little beyond the end; room to align
+    job_->body->reserve(length + kPadding);
+    if (job_->coding == compress::Coding::kIdentity && job_->json_length.value_or(0) <= length)
+      job_->align_tensors(*job_->body);
   }
 
   void on_body(std::string_view data) override {
@@ -60,24 +77,27 @@ class InferCall final : public http::ExchangeHandler, public InferClient {
 
  private:
   void refuse_size() {
+    refuse_size(invalid_argument(fmt::format("a body of more than {} bytes", core_.max_body), "body_too_large"));
+  }
+  void refuse_size(const Error& error) {
     answered_ = failed_ = true;
-    http::reply_with(exchange_, 413, "application/json",
-                     http::error_json(invalid_argument(fmt::format("a body of more than {} bytes", core_.max_body),
-                                                       "body_too_large")),
-                     ids_.lines());
+    http::reply_with(exchange_, 413, "application/json", http::error_json(error), ids_.lines());
     log_access(ids_, "infer", 413, core_.loop.now() - began_, nullptr);
   }
 
   void answer(const Error* error) {
     if (answered_) return;
+    if (error && error->reason == "body_too_large") return refuse_size(*error);  // it became so when it was unpacked
     answered_ = true;
     failed_ = error != nullptr;
     if (error) {
       http::reply_error(exchange_, false, *error, ids_.lines());
-    } else if (job_->reply_json_length) {
-      http::reply_with(
-          exchange_, 200, job_->reply_type, job_->reply,
-          fmt::format("inference-header-content-length: {}\r\n{}", *job_->reply_json_length, ids_.lines()));
+    } else if (job_->reply_json_length || job_->reply_packed) {
+      std::string lines = ids_.lines();
+      if (job_->reply_json_length)
+        lines += fmt::format("inference-header-content-length: {}\r\n", *job_->reply_json_length);
+      if (job_->reply_packed) lines += fmt::format("content-encoding: {}\r\n", compress::to_string(job_->reply_coding));
+      http::reply_with(exchange_, 200, job_->reply_type, job_->reply, lines);
     } else {
       http::reply_with(exchange_, 200, job_->reply_type, job_->reply, ids_.lines());
     }

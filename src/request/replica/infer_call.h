@@ -12,6 +12,8 @@ struct InferQuestion {
   InferForm form = InferForm::kJson;
   LoadedModel* model = nullptr;
   std::optional<uint64_t> json_length;
+  compress::Coding coding = compress::Coding::kIdentity;        // of the body
+  compress::Coding reply_coding = compress::Coding::kIdentity;  // that the client likes best
 };
 
 // Makes the handler; it deletes itself in on_done. The core's table is loaded.

@@ -1,6 +1,9 @@
 // run() touches only its own request and the table's immutable models; statistics are added on the loop, in finish().
 #include "request/replica/infer_job.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <chrono>
 
 #include "base/check.h"
@@ -10,6 +13,8 @@ namespace colony::replica {
 namespace {
 
 namespace oip = runtime::oip;
+
+constexpr size_t kAlignment = 16;
 
 // Pool threads have no loop whose clock they could ask; these readings feed statistics only.
 class StopWatch {
@@ -32,13 +37,18 @@ InferJob::InferJob(Core& core, InferForm form, InferClient& client)
   CHECK(table_);
 }
 
+InferJob::~InferJob() {
+  if (unpacked_bytes_ > 0) core_.unpacked.fetch_sub(unpacked_bytes_, std::memory_order_relaxed);
+}
+
 void InferJob::run() {
   if (auto done = work(); !done) error_ = std::move(done).error();
 }
 
 Result<void> InferJob::work() {
   StopWatch watch;
-  auto decoded = decode();
+  auto decoded = coding == compress::Coding::kIdentity ? Result<void>() : unpack();
+  if (decoded) decoded = decode();
   input_ns_ = watch.lap();
   if (!decoded) return decoded;
   const bool answered_already = form_ == InferForm::kTransform && request_.inputs.empty();
@@ -51,8 +61,49 @@ Result<void> InferJob::work() {
     inferred_ = std::move(*inferred);
   }
   auto encoded = encode();
+  if (encoded && reply_coding != compress::Coding::kIdentity) pack();
   output_ns_ = watch.lap();
   return encoded;
+}
+
+// In pieces, so that all requests together stay within the replica's bound whatever their bodies promise.
+Result<void> InferJob::unpack() {
+  constexpr size_t kPiece = 4 * 1024;
+  compress::Decompressor unpacker(coding, max_body);
+  auto plain = std::make_shared<std::string>();
+  align_tensors(*plain);
+  const bool grpc = form_ == InferForm::kGrpc || form_ == InferForm::kGrpcStream;
+  for (std::string_view rest = grpc ? message : std::string_view(*body); !rest.empty();
+       rest.remove_prefix(std::min(kPiece, rest.size()))) {
+    TRY_VOID(unpacker.feed(rest.substr(0, kPiece), *plain));
+    const size_t grown = plain->capacity() - unpacked_bytes_;
+    unpacked_bytes_ += grown;
+    const size_t all = core_.unpacked.fetch_add(grown, std::memory_order_relaxed) + grown;
+    if (all <= core_.max_buffered) continue;
+    Error e =
+        unavailable(fmt::format("compressed bodies of {} bytes are being held; no room for more", all), "replica_full");
+    e.retry = Retry::kYes;
+    return fail(std::move(e));
+  }
+  TRY_VOID(unpacker.finish());
+  body = std::move(plain);
+  message = *body;
+  return {};
+}
+
+void InferJob::align_tensors(std::string& to) {
+  if (!json_length) return;
+  const size_t pad = (kAlignment - *json_length % kAlignment) % kAlignment;
+  to.append(pad, ' ');
+  *json_length += pad;
+}
+
+void InferJob::pack() {
+  if (reply.size() < compress::kLeastPacked) return;
+  std::string packed = compress::compress(reply_coding, reply);
+  if (packed.size() >= reply.size()) return;
+  reply = std::move(packed);
+  reply_packed = true;
 }
 
 Result<void> InferJob::decode() {
@@ -77,7 +128,7 @@ Result<void> InferJob::decode() {
     }
     case InferForm::kGrpc:
     case InferForm::kGrpcStream: {
-      TRY(request_, oip::parse_model_infer(message.empty() ? std::string_view(*body) : message));
+      TRY(request_, oip::parse_model_infer(message, body));
       id_ = request_.id;
       TRY(model, table_->get(request_.model, request_.version));
       return {};

@@ -8,6 +8,7 @@
 
 #include "request/replica/inbox.h"
 #include "request/replica/model_table.h"
+#include "transport/compress/coding.h"
 
 namespace colony::replica {
 
@@ -34,17 +35,25 @@ class InferClient {
 class InferJob final : public Job {
  public:
   InferJob(Core& core, InferForm form, InferClient& client);
+  ~InferJob() override;
 
   // ---- the question; set before it is submitted ----
-  std::shared_ptr<std::string> body = std::make_shared<std::string>();
-  std::string_view message;             // gRPC, cheap models: instead of body, valid during submit()
-  LoadedModel* model = nullptr;         // null for gRPC: the message names it
-  std::optional<uint64_t> json_length;  // kJson
-  std::string content_type;             // kTransform
+  std::shared_ptr<std::string> body;                            // gRPC, when the job runs inside submit(): null
+  std::string_view message;                                     // gRPC: within body, or valid during submit()
+  LoadedModel* model = nullptr;                                 // null for gRPC: the message names it
+  std::optional<uint64_t> json_length;                          // kJson
+  std::string content_type;                                     // kTransform
+  compress::Coding coding = compress::Coding::kIdentity;        // of body
+  compress::Coding reply_coding = compress::Coding::kIdentity;  // that the client would like
+  size_t max_body = 0;                                          // LIMIT: of a body once unpacked
+
+  // Spaces before the JSON of json_length bytes, so that the binary data after it lies where any element may.
+  void align_tensors(std::string& to);
 
   // ---- the answer, once on_inferred(nullptr) was called ----
   std::string reply, reply_type;
   std::optional<size_t> reply_json_length;
+  bool reply_packed = false;                                              // `reply` is in reply_coding
   const std::string& request_id() const { return whole_ ? id_ : kNone; }  // gRPC: the message's id, also when it failed
 
   void run() override;
@@ -53,8 +62,10 @@ class InferJob final : public Job {
 
  private:
   Result<void> work();
+  Result<void> unpack();
   Result<void> decode();
   Result<void> encode();
+  void pack();
   void account(const Error* error);
 
   Core& core_;
@@ -66,6 +77,7 @@ class InferJob final : public Job {
   bool rows_ = true;
   runtime::InferReply inferred_;
   std::optional<Error> error_;
+  size_t unpacked_bytes_ = 0;  // of core_.unpacked
   uint64_t input_ns_ = 0, infer_ns_ = 0, output_ns_ = 0;
   std::string id_;
   bool whole_ = false;  // run() has returned

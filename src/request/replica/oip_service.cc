@@ -103,6 +103,15 @@ class Answer {
                      fmt::format("allow: {}\r\n{}", right, ids.lines()));
     return done(ids, 405);
   }
+  http::ExchangeHandler* wrong_coding(std::string_view given) {
+    const Error e = invalid_argument(
+        fmt::format("Content-Encoding: '{}' given, expected one of {} (or none)", given, compress::kCodings),
+        "content_encoding");
+    const RequestIds ids(core_, head_);
+    http::reply_with(exchange_, 415, "application/json", http::error_json(e),
+                     fmt::format("accept-encoding: {}\r\n{}", compress::kCodings, ids.lines()));
+    return done(ids, 415);
+  }
 
  private:
   http::ExchangeHandler* done(const RequestIds& ids, int code) {
@@ -129,11 +138,12 @@ Result<std::optional<uint64_t>> json_length(const http::RequestHead& head) {
 http::ExchangeHandler* infer(Core& core, http::Exchange& exchange, const http::RequestHead& head, const OipPath& path,
                              LoadedModel* model) {
   InferQuestion question{.form = path.action == "predict" ? InferForm::kPredict : InferForm::kJson, .model = model};
-  if (const auto coding = head.find("content-encoding"); coding && !http::iequals(*coding, "identity"))
-    return Answer(core, exchange, head)
-        .error(invalid_argument(
-            fmt::format("Content-Encoding: '{}' given; a body is taken as it is: send it uncompressed", *coding),
-            "content_encoding"));
+  if (const auto name = head.find("content-encoding")) {
+    const auto coding = compress::parse_coding(*name);
+    if (!coding) return Answer(core, exchange, head).wrong_coding(*name);
+    question.coding = *coding;
+  }
+  if (const auto accepted = head.find("accept-encoding")) question.reply_coding = compress::choose(*accepted);
   if (question.form == InferForm::kJson) {
     auto length = json_length(head);
     if (!length) return Answer(core, exchange, head).error(length.error());

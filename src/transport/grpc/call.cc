@@ -3,21 +3,25 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "base/check.h"
 #include "transport/grpc/status.h"
 
 namespace colony::grpc {
 
-CallState::CallState(Dispatcher& dispatcher, http::Exchange& exchange, const http::RequestHead& head)
+CallState::CallState(Dispatcher& dispatcher, http::Exchange& exchange, const http::RequestHead& head,
+                     const CallSetup& setup)
     : dispatcher_(dispatcher),
       exchange_(&exchange),
       loop_(exchange.loop()),
-      decoder_(dispatcher.options_.max_message),
+      decoder_(dispatcher.options_.max_message,
+               setup.coding == compress::Coding::kIdentity ? Packed::kNo : Packed::kYes),
       head_(head.block),
       method_(
           std::string_view(head_).substr(static_cast<size_t>(head.path.data() - head.block.data()), head.path.size())),
       peer_(exchange.peer()),
-      deadline_(Deadline::never()),
+      setup_(setup),
       next_(dispatcher.calls_) {
   if (next_ != nullptr) next_->previous_ = this;
   dispatcher.calls_ = this;
@@ -32,7 +36,7 @@ CallState::~CallState() {
 }
 
 void CallState::arm_deadline() {
-  if (deadline_.is_never()) return;
+  if (setup_.deadline.is_never()) return;
   timer_.emplace(loop_, [this] {
     Enter enter(*this);
     const Error late = deadline_exceeded("the call's deadline has passed");
@@ -42,7 +46,7 @@ void CallState::arm_deadline() {
     ++dispatcher_.stats_.cancelled;
     cancel();
   });
-  timer_->arm(deadline_.time());
+  timer_->arm(setup_.deadline.time());
 }
 
 void CallState::on_done(bool ok) {
@@ -88,23 +92,52 @@ std::optional<std::string_view> CallState::header(std::string_view lower_name) c
   return std::nullopt;
 }
 
-void CallState::send_message(std::string_view message) {
+MessageDecoder::State CallState::next_message(std::string_view& message) {
+  if (unpack_error_) return MessageDecoder::State::kBad;
+  const auto state = decoder_.next(message);
+  if (state != MessageDecoder::State::kMessage || decoder_.packed() == Packed::kNo ||
+      setup_.messages == Messages::kAsSent) {
+    return state;
+  }
+  auto plain = compress::decompress(setup_.coding, message, std::min(kMostInline, dispatcher_.options_.max_message));
+  if (!plain) {
+    unpack_error_ = std::move(plain).error();
+    return MessageDecoder::State::kBad;
+  }
+  unpacked_ = std::move(*plain);
+  message = unpacked_;
+  return state;
+}
+
+void CallState::send_message(std::string_view message, Packed packed) {
   if (!can_send()) return;
+  std::string smaller;
+  if (setup_.messages == Messages::kPlain && setup_.reply_coding != compress::Coding::kIdentity &&
+      message.size() >= compress::kLeastPacked && message.size() <= kMostInline) {
+    smaller = compress::compress(setup_.reply_coding, message);
+    message = smaller;
+    packed = Packed::kYes;
+  }
   // Small: one frame. Large: a copy less is worth a frame more.
   constexpr size_t kJoin = 16 * 1024;
-  std::string framed;
+  std::string& framed = dispatcher_.body_scratch_;
+  framed.clear();
   if (message.size() <= kJoin) {
-    framed.reserve(kPrefixBytes + message.size());
-    append_message(framed, message);
+    append_message(framed, message, packed);
   } else {
-    append_prefix(framed, message.size());
+    append_prefix(framed, message.size(), packed);
   }
   if (head_sent_) {
     exchange_->body(framed, http::More::kYes);
   } else {
     head_sent_ = true;
-    exchange_->reply(fmt::format("HTTP/1.1 200 OK\r\ncontent-type: {}\r\n{}\r\n", kContentType, headers_), framed,
-                     http::More::kYes);
+    std::string& head = dispatcher_.head_scratch_;
+    head.assign("HTTP/1.1 200 OK\r\ncontent-type: ").append(kContentType).append("\r\n").append(headers_);
+    if (setup_.reply_coding != compress::Coding::kIdentity) {
+      head.append("grpc-encoding: ").append(compress::to_string(setup_.reply_coding)).append("\r\n");
+    }
+    head.append("\r\n");
+    exchange_->reply(head, framed, http::More::kYes);
   }
   if (message.size() > kJoin && exchange_ != nullptr) exchange_->body(message, http::More::kYes);
 }
@@ -113,7 +146,8 @@ void CallState::send_status(const Error* error) {
   if (!can_send()) return;
   status_sent_ = true;
   if (error != nullptr) ++dispatcher_.stats_.failed;
-  const std::string status = (error != nullptr ? error_trailers(*error) : ok_trailers()) + trailers_;
+  if (error == nullptr && head_sent_ && trailers_.empty()) return exchange_->end(kOkTrailers);
+  const std::string status = (error != nullptr ? error_trailers(*error) : std::string(kOkTrailers)) + trailers_;
   if (head_sent_) return exchange_->end(status);
   exchange_->reply(fmt::format("HTTP/1.1 200 OK\r\ncontent-type: {}\r\n{}{}\r\n", kContentType, headers_, status), {},
                    http::More::kNo);

@@ -11,11 +11,17 @@
 
 namespace colony::grpc {
 
+struct CallSetup {
+  Deadline deadline = Deadline::never();
+  Messages messages = Messages::kPlain;
+  compress::Coding coding = compress::Coding::kIdentity, reply_coding = compress::Coding::kIdentity;
+};
+
 // Owns itself: gone when the exchange is done and the method has let go (release()). Destroyed by the Dispatcher at the
 // latest. on_done may come from any carrier while a method runs: Enter keeps the object until it has returned.
 class CallState : public http::ExchangeHandler {
  public:
-  CallState(Dispatcher& dispatcher, http::Exchange& exchange, const http::RequestHead& head);
+  CallState(Dispatcher& dispatcher, http::Exchange& exchange, const http::RequestHead& head, const CallSetup& setup);
   virtual ~CallState();
 
   void on_done(bool ok) final;
@@ -45,7 +51,14 @@ class CallState : public http::ExchangeHandler {
   void release() { released_ = true; }
   void maybe_delete();
 
-  void send_message(std::string_view message);
+  // The next message for the method, unpacked where the method does not do that itself.
+  MessageDecoder::State next_message(std::string_view& message);
+  const Error& message_error() const { return unpack_error_ ? *unpack_error_ : decoder_.error(); }
+  compress::Coding shown_coding() const {
+    return decoder_.packed() == Packed::kYes && setup_.messages == Messages::kAsSent ? setup_.coding
+                                                                                     : compress::Coding::kIdentity;
+  }
+  void send_message(std::string_view message, Packed packed);
   void send_status(const Error* error);  // null: OK
   bool can_send() const { return exchange_ != nullptr && !status_sent_; }
   // Keeps the Dispatcher's count of buffered bytes; the error is RESOURCE_EXHAUSTED.
@@ -59,7 +72,7 @@ class CallState : public http::ExchangeHandler {
   std::string head_;  // the request's head block
   std::string_view method_;
   std::string peer_;
-  Deadline deadline_;
+  const CallSetup setup_;
   bool cancelled_ = false;
   std::string headers_, trailers_;  // what the method adds
 
@@ -67,14 +80,16 @@ class CallState : public http::ExchangeHandler {
   CallState* next_ = nullptr;
   CallState* previous_ = nullptr;
   std::optional<async::Timer> timer_;
+  std::string unpacked_;
+  std::optional<Error> unpack_error_;
   size_t accounted_ = 0;
   int depth_ = 0;
   bool head_sent_ = false, status_sent_ = false, released_ = false;
 };
 
 http::ExchangeHandler* start_unary(Dispatcher& dispatcher, http::Exchange& exchange, const http::RequestHead& head,
-                                   Deadline deadline, const UnaryFn& fn);
+                                   const CallSetup& setup, const UnaryFn& fn);
 http::ExchangeHandler* start_stream(Dispatcher& dispatcher, http::Exchange& exchange, const http::RequestHead& head,
-                                    Deadline deadline, const StreamFactory& factory);
+                                    const CallSetup& setup, const StreamFactory& factory);
 
 }  // namespace colony::grpc

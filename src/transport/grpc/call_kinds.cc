@@ -11,20 +11,19 @@ namespace {
 template <class Face>
 class CallOf : public CallState, public Face {
  public:
+  using CallState::arm_deadline;
   using CallState::CallState;
   std::string_view method() const override { return method_; }
   std::optional<std::string_view> metadata(std::string_view name) const override { return header(name); }
-  Deadline deadline() const override { return deadline_; }
+  Deadline deadline() const override { return setup_.deadline; }
+  compress::Coding message_coding() const override { return shown_coding(); }
+  compress::Coding reply_coding() const override { return setup_.reply_coding; }
+  std::string take_message(std::string_view& message) override { return decoder_.take(message); }
   std::string_view peer() const override { return peer_; }
   async::Loop& loop() override { return loop_; }
   bool cancelled() const override { return cancelled_; }
   void add_header(std::string_view name, std::string_view value) override { add(headers_, name, value); }
   void add_trailer(std::string_view name, std::string_view value) override { add(trailers_, name, value); }
-
-  void begin(Deadline deadline) {
-    deadline_ = deadline;
-    arm_deadline();
-  }
 
  private:
   static void add(std::string& lines, std::string_view name, std::string_view value) {
@@ -35,7 +34,8 @@ class CallOf : public CallState, public Face {
 
 class Unary final : public CallOf<UnaryCall> {
  public:
-  Unary(Dispatcher& d, http::Exchange& e, const http::RequestHead& h, const UnaryFn& fn) : CallOf(d, e, h), fn_(fn) {}
+  Unary(Dispatcher& d, http::Exchange& e, const http::RequestHead& h, const CallSetup& setup, const UnaryFn& fn)
+      : CallOf(d, e, h, setup), fn_(fn) {}
 
   void on_body(std::string_view data) override {
     Enter enter(*this);
@@ -43,9 +43,9 @@ class Unary final : public CallOf<UnaryCall> {
     if (failed_) return;
     decoder_.feed(data);
     for (std::string_view message;;) {
-      const auto state = decoder_.next(message);
+      const auto state = next_message(message);
       if (state == MessageDecoder::State::kNeedMore) break;
-      if (state == MessageDecoder::State::kBad) return give_up(decoder_.error());
+      if (state == MessageDecoder::State::kBad) return give_up(message_error());
       if (started_) return give_up(invalid_argument("a second message in the request of a unary method"));
       started_ = true;
       fn_(message, *this);
@@ -61,10 +61,10 @@ class Unary final : public CallOf<UnaryCall> {
     if (!started_) give_up(invalid_argument("the request holds no message"));
   }
 
-  void finish(std::string_view message) override {
+  void finish(std::string_view message, Packed packed) override {
     Enter enter(*this);
     CHECK(!std::exchange(finished_, true));
-    send_message(message);
+    send_message(message, packed);
     send_status(nullptr);
     release();
   }
@@ -131,9 +131,9 @@ class Streaming final : public CallOf<StreamCall> {
     if (handler_ && !done_) handler_->on_writable();
   }
 
-  void send(std::string_view message) override {
+  void send(std::string_view message, Packed packed) override {
     Enter enter(*this);
-    if (!done_) send_message(message);
+    if (!done_) send_message(message, packed);
   }
   int64_t writable() const override { return can_send() ? exchange_->writable() : 0; }
   void pause() override { paused_ = true; }
@@ -159,14 +159,14 @@ class Streaming final : public CallOf<StreamCall> {
     auto state = MessageDecoder::State::kNeedMore;
     std::string_view message;
     while (!paused_ && !done_) {
-      state = decoder_.next(message);
+      state = next_message(message);
       if (state != MessageDecoder::State::kMessage) break;
       handler_->on_message(message);
     }
     decoder_.keep();
     pumping_ = false;
     if (done_) return;
-    if (state == MessageDecoder::State::kBad) return finish_with(&decoder_.error());
+    if (state == MessageDecoder::State::kBad) return finish_with(&message_error());
     if (auto ok = account(); !ok) return finish_with(&ok.error());
     if (!half_closed_ || half_close_told_ || paused_) return;
     if (!decoder_.at_boundary()) {
@@ -200,16 +200,16 @@ class Streaming final : public CallOf<StreamCall> {
 }  // namespace
 
 http::ExchangeHandler* start_unary(Dispatcher& dispatcher, http::Exchange& exchange, const http::RequestHead& head,
-                                   Deadline deadline, const UnaryFn& fn) {
-  auto* call = new Unary(dispatcher, exchange, head, fn);
-  call->begin(deadline);
+                                   const CallSetup& setup, const UnaryFn& fn) {
+  auto* call = new Unary(dispatcher, exchange, head, setup, fn);
+  call->arm_deadline();
   return call;
 }
 
 http::ExchangeHandler* start_stream(Dispatcher& dispatcher, http::Exchange& exchange, const http::RequestHead& head,
-                                    Deadline deadline, const StreamFactory& factory) {
-  auto* call = new Streaming(dispatcher, exchange, head);
-  call->begin(deadline);
+                                    const CallSetup& setup, const StreamFactory& factory) {
+  auto* call = new Streaming(dispatcher, exchange, head, setup);
+  call->arm_deadline();
   call->make_handler(factory);
   return call;
 }

@@ -13,17 +13,25 @@ uint32_t big_endian(const char* p) {
   return byte(0) << 24 | byte(1) << 16 | byte(2) << 8 | byte(3);
 }
 
+// Room for a message of which `here` bytes have come. A prefix alone reserves little, and what has come is moved at most
+// once more when an eighth of the message proves that it means it.
+size_t room_for(size_t whole, size_t here) {
+  constexpr size_t kAtOnce = 256 * 1024;
+  whole += MessageDecoder::kAlignment;
+  return here >= whole / 8 ? whole : std::min(whole, here + kAtOnce);
+}
+
 }  // namespace
 
-void append_prefix(std::string& out, size_t message_bytes) {
+void append_prefix(std::string& out, size_t message_bytes, Packed packed) {
   const auto n = static_cast<uint32_t>(message_bytes);
-  const char prefix[kPrefixBytes] = {0, static_cast<char>(n >> 24), static_cast<char>(n >> 16),
+  const char prefix[kPrefixBytes] = {static_cast<char>(packed), static_cast<char>(n >> 24), static_cast<char>(n >> 16),
                                      static_cast<char>(n >> 8), static_cast<char>(n)};
   out.append(prefix, kPrefixBytes);
 }
 
-void append_message(std::string& out, std::string_view message) {
-  append_prefix(out, message.size());
+void append_message(std::string& out, std::string_view message, Packed packed) {
+  append_prefix(out, message.size(), packed);
   out.append(message);
 }
 
@@ -33,7 +41,7 @@ void MessageDecoder::feed(std::string_view data) {
 }
 
 void MessageDecoder::keep() {
-  if (taken_ > 0) {
+  if (taken_ > 0 && !aligned_) {
     buffer_.erase(0, taken_);
     taken_ = 0;
   }
@@ -46,6 +54,7 @@ MessageDecoder::State MessageDecoder::fail_with(Error error) {
   error_ = std::move(error);
   buffer_.clear();
   taken_ = 0;
+  aligned_ = false;
   rest_ = {};
   return State::kBad;
 }
@@ -57,6 +66,7 @@ MessageDecoder::State MessageDecoder::next(std::string_view& message) {
   if (kept.empty()) {
     buffer_.clear();
     taken_ = 0;
+    aligned_ = false;
   } else if (kept.size() < kPrefixBytes && !rest_.empty()) {
     const size_t n = std::min(kPrefixBytes - kept.size(), rest_.size());
     buffer_.append(rest_.substr(0, n));
@@ -68,10 +78,10 @@ MessageDecoder::State MessageDecoder::next(std::string_view& message) {
     keep();
     return State::kNeedMore;
   }
-  if (from[0] == 1) {
-    return fail_with(unimplemented("the message is compressed; only the identity encoding is accepted", "compressed"));
+  if (from[0] == 1 && may_be_packed_ == Packed::kNo) {
+    return fail_with(internal_error("the message is compressed, but no grpc-encoding says how", "bad_framing"));
   }
-  if (from[0] != 0) {
+  if (from[0] != 0 && from[0] != 1) {
     return fail_with(internal_error(
         fmt::format("byte {} at the start of a gRPC message; 0 or 1 is allowed", static_cast<unsigned char>(from[0])),
         "bad_framing"));
@@ -81,10 +91,14 @@ MessageDecoder::State MessageDecoder::next(std::string_view& message) {
     return fail_with(resource_exhausted(
         fmt::format("a message of {} bytes is larger than the limit of {} bytes", size, max_), "message_too_large"));
   }
+  packed_ = static_cast<Packed>(from[0]);
   const size_t whole = kPrefixBytes + size;
   if (kept.empty()) {
     if (rest_.size() < whole) {
-      buffer_.reserve(std::min(whole, rest_.size() + 256 * 1024));
+      taken_ = (kAlignment - whole % kAlignment) % kAlignment;
+      aligned_ = taken_ > 0;
+      buffer_.reserve(room_for(whole, rest_.size()));
+      buffer_.assign(taken_, '\0');
       keep();
       return State::kNeedMore;
     }
@@ -93,7 +107,15 @@ MessageDecoder::State MessageDecoder::next(std::string_view& message) {
     return State::kMessage;
   }
   if (kept.size() < whole) {
+    if (kept.size() == kPrefixBytes && !aligned_) {  // the prefix itself came in pieces
+      buffer_.erase(0, taken_);
+      taken_ = (kAlignment - whole % kAlignment) % kAlignment;
+      aligned_ = taken_ > 0;
+      buffer_.insert(0, taken_, '\0');
+      kept = std::string_view(buffer_).substr(taken_);
+    }
     const size_t n = std::min(whole - kept.size(), rest_.size());
+    buffer_.reserve(room_for(whole, kept.size() + n));
     buffer_.append(rest_.substr(0, n));
     rest_.remove_prefix(n);
     kept = std::string_view(buffer_).substr(taken_);
@@ -101,7 +123,27 @@ MessageDecoder::State MessageDecoder::next(std::string_view& message) {
   }
   message = kept.substr(kPrefixBytes, size);
   taken_ += whole;
+  aligned_ = false;
   return State::kMessage;
+}
+
+std::string MessageDecoder::take(std::string_view& message) {
+  constexpr size_t kWorthMoving = 4096;
+  const bool alone = message.data() > buffer_.data() && message.data() < buffer_.data() + buffer_.size() &&
+                     taken_ == buffer_.size() && taken_ - message.size() < 2 * kAlignment;
+  std::string out;
+  if (alone && message.size() >= kWorthMoving) {
+    out = std::move(buffer_);
+    buffer_.clear();
+    taken_ = 0;
+    return out;
+  }
+  const size_t pad = (kAlignment - message.size() % kAlignment) % kAlignment;
+  out.reserve(pad + message.size());
+  out.assign(pad, '\0');
+  out.append(message);
+  message = std::string_view(out).substr(pad);
+  return out;
 }
 
 }  // namespace colony::grpc

@@ -80,12 +80,68 @@ TEST(MessageDecoder, RefusesAMessageOverTheLimitByItsPrefixAlone) {
   EXPECT_EQ(decoder.buffered(), 0u);
 }
 
-TEST(MessageDecoder, AnswersACompressedMessageWithUnimplementedAndAWrongFlagWithInternal) {
+TEST(MessageDecoder, SaysWhichMessagesArePacked) {
+  std::string wire, whole;
+  append_message(wire, "one", Packed::kYes);
+  append_message(wire, "two");
+  for (const size_t step : {1u, 3u, 100u}) {
+    MessageDecoder decoder(100, Packed::kYes);
+    std::vector<std::pair<std::string, Packed>> seen;
+    for (size_t at = 0; at < wire.size(); at += step) {
+      decoder.feed(std::string_view(wire).substr(at, step));
+      for (std::string_view m; decoder.next(m) == State::kMessage;) seen.emplace_back(m, decoder.packed());
+    }
+    EXPECT_EQ(seen, (std::vector<std::pair<std::string, Packed>>{{"one", Packed::kYes}, {"two", Packed::kNo}}));
+  }
+}
+
+TEST(MessageDecoder, GivesAMessageAwayThatEndsAligned) {
+  for (const size_t size : {size_t{0}, size_t{1}, size_t{15}, size_t{16}, size_t{5000}, size_t{100'003}}) {
+    const std::string content(size, 'c');
+    std::string wire;
+    append_message(wire, content);
+    append_message(wire, "next");
+    for (const size_t step : {size_t{1}, size_t{4097}, size_t{1} << 20}) {
+      MessageDecoder decoder(1 << 20);
+      std::string taken;
+      std::string_view m, message;
+      for (size_t at = 0; at < wire.size(); at += step) {
+        decoder.feed(std::string_view(wire).substr(at, step));
+        while (decoder.next(m) == State::kMessage) {
+          if (message.data() != nullptr) {
+            EXPECT_EQ(m, "next");
+            continue;
+          }
+          message = m;
+          taken = decoder.take(message);
+          EXPECT_EQ(message, content);
+          if (size > 0)
+            EXPECT_EQ(reinterpret_cast<uintptr_t>(message.data() + message.size()) % MessageDecoder::kAlignment, 0u);
+        }
+      }
+      EXPECT_EQ(message, content) << "still there";
+      EXPECT_TRUE(decoder.at_boundary());
+    }
+  }
+}
+
+TEST(MessageDecoder, APromisedLengthAloneReservesLittle) {
+  MessageDecoder decoder(1 << 30);
+  std::string_view m;
+  decoder.feed(
+      std::string_view("\0\x3f\xff\xff\xff"
+                       "abc",
+                       8));
+  EXPECT_EQ(decoder.next(m), State::kNeedMore);
+  EXPECT_EQ(decoder.buffered(), 8u);
+}
+
+TEST(MessageDecoder, RefusesACompressedMessageThatNothingAnnouncedAndAWrongFlag) {
   std::string_view m;
   MessageDecoder compressed(100);
   compressed.feed(std::string_view("\x01\0\0\0\0", 5));
   ASSERT_EQ(compressed.next(m), State::kBad);
-  EXPECT_EQ(compressed.error().code, Code::kUnimplemented);
+  EXPECT_EQ(compressed.error().code, Code::kInternal);
   MessageDecoder wrong(100);
   wrong.feed(std::string_view("\x02\0\0\0\0", 5));
   ASSERT_EQ(wrong.next(m), State::kBad);

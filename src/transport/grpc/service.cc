@@ -25,6 +25,15 @@ class Refused final : public http::ExchangeHandler {
   http::Exchange& exchange_;
 };
 
+bool accepts(std::string_view list, compress::Coding coding) {
+  while (!list.empty()) {
+    const size_t comma = list.find(',');
+    if (compress::parse_coding(list.substr(0, comma)) == coding) return true;
+    list.remove_prefix(comma == list.npos ? list.size() : comma + 1);
+  }
+  return false;
+}
+
 }  // namespace
 
 Dispatcher::Dispatcher(Options options) : options_(options) {}
@@ -33,12 +42,12 @@ Dispatcher::~Dispatcher() {
   while (calls_ != nullptr) delete calls_;
 }
 
-void Dispatcher::unary(std::string path, UnaryFn fn) {
-  CHECK(methods_.emplace(std::move(path), Method{std::move(fn), {}}).second);
+void Dispatcher::unary(std::string path, UnaryFn fn, Messages messages) {
+  CHECK(methods_.emplace(std::move(path), Method{std::move(fn), {}, messages}).second);
 }
 
-void Dispatcher::streaming(std::string path, StreamFactory factory) {
-  CHECK(methods_.emplace(std::move(path), Method{{}, std::move(factory)}).second);
+void Dispatcher::streaming(std::string path, StreamFactory factory, Messages messages) {
+  CHECK(methods_.emplace(std::move(path), Method{{}, std::move(factory), messages}).second);
 }
 
 bool Dispatcher::has(std::string_view path) const { return methods_.find(path) != methods_.end(); }
@@ -78,13 +87,19 @@ http::ExchangeHandler* Dispatcher::on_request(http::Exchange& exchange, const ht
   if (it == methods_.end()) {
     return refuse(exchange, 200, unimplemented(fmt::format("method {} is not served here", head.path), "no_method"));
   }
-  const std::string_view coding = head.find("grpc-encoding").value_or("identity");
-  if (coding != "identity") {
-    return refuse(exchange, 200,
-                  unimplemented(fmt::format("grpc-encoding \"{}\" is not accepted; identity is", coding), "compressed"),
-                  "grpc-accept-encoding: identity\r\n");
+  CallSetup setup{.deadline = exchange.deadline(), .messages = it->second.messages};
+  if (const auto name = head.find("grpc-encoding")) {
+    const auto coding = compress::parse_coding(*name);
+    if (!coding) {
+      return refuse(exchange, 200,
+                    unimplemented(fmt::format("grpc-encoding \"{}\" is not accepted; identity, {} are", *name,
+                                              compress::kCodings),
+                                  "compressed"),
+                    fmt::format("grpc-accept-encoding: identity, {}\r\n", compress::kCodings));
+    }
+    setup.coding = *coding;
+    if (accepts(head.find("grpc-accept-encoding").value_or(""), *coding)) setup.reply_coding = *coding;
   }
-  Deadline deadline = exchange.deadline();
   if (const auto timeout = head.find("grpc-timeout")) {
     const auto left = parse_timeout(*timeout);
     if (!left) {
@@ -92,11 +107,11 @@ http::ExchangeHandler* Dispatcher::on_request(http::Exchange& exchange, const ht
                     invalid_argument(fmt::format(
                         "grpc-timeout is \"{}\"; 1 to 8 digits and one of H, M, S, m, u, n are right", *timeout)));
     }
-    deadline = deadline.sooner(Deadline::after(exchange.loop().now(), *left));
+    setup.deadline = setup.deadline.sooner(Deadline::after(exchange.loop().now(), *left));
   }
   ++stats_.calls;
-  return it->second.unary ? start_unary(*this, exchange, head, deadline, it->second.unary)
-                          : start_stream(*this, exchange, head, deadline, it->second.stream);
+  return it->second.unary ? start_unary(*this, exchange, head, setup, it->second.unary)
+                          : start_stream(*this, exchange, head, setup, it->second.stream);
 }
 
 }  // namespace colony::grpc

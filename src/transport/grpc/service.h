@@ -13,6 +13,8 @@
 #include <vector>
 
 #include "base/result.h"
+#include "transport/compress/coding.h"
+#include "transport/grpc/framing.h"
 #include "transport/http/exchange.h"
 
 namespace colony::grpc {
@@ -31,6 +33,13 @@ class Call {
   // Sent before the first message / with the status. Names in lower case; no CR or LF in values (CHECK).
   virtual void add_header(std::string_view name, std::string_view value) = 0;
   virtual void add_trailer(std::string_view name, std::string_view value) = 0;
+  // Messages::kAsSent: how the message that the method was just shown is packed, and how its replies may be (the
+  // client's own coding when it packs and says that it reads it; else kIdentity).
+  virtual compress::Coding message_coding() const = 0;
+  virtual compress::Coding reply_coding() const = 0;
+  // The message that the method is being shown, as memory of the method's into which `message` then points. Without a copy
+  // when it came in pieces; see MessageDecoder::take().
+  virtual std::string take_message(std::string_view& message) = 0;
 
  protected:
   ~Call() = default;
@@ -40,7 +49,8 @@ class Call {
 // to let go) or its Dispatcher is destroyed.
 class UnaryCall : public Call {
  public:
-  virtual void finish(std::string_view reply_message) = 0;
+  // `packed`: the message is in reply_coding().
+  virtual void finish(std::string_view reply_message, Packed packed = Packed::kNo) = 0;
   virtual void finish(const Error& error) = 0;
   // `fn` runs at most once, when the call is cancelled before finish(). finish() must still be called.
   virtual void on_cancel(std::function<void()> fn) = 0;
@@ -54,7 +64,7 @@ using UnaryFn = std::function<void(std::string_view request_message, UnaryCall& 
 // One streaming call's other side. Valid as long as the StreamHandler that was made for it lives.
 class StreamCall : public Call {
  public:
-  virtual void send(std::string_view message) = 0;
+  virtual void send(std::string_view message, Packed packed = Packed::kNo) = 0;
   // Bytes that may be sent before StreamHandler::on_writable must be awaited; more is buffered, so respect it.
   virtual int64_t writable() const = 0;
   // No on_message until resume(): the client's window closes. For a method that has enough in hand.
@@ -80,6 +90,11 @@ class StreamHandler {
 // Null only when the factory has finished the call itself.
 using StreamFactory = std::function<std::unique_ptr<StreamHandler>(StreamCall& call)>;
 
+// kPlain: the Dispatcher unpacks and packs, on the loop, and therefore only messages of up to kMostInline bytes.
+// kAsSent: the method does, on a thread where it costs nobody else's time; see Call::message_coding().
+enum class Messages : bool { kPlain, kAsSent };
+inline constexpr size_t kMostInline = size_t{4} << 20;  // LIMIT: unpacked bytes; larger is RESOURCE_EXHAUSTED
+
 struct DispatcherOptions {
   size_t max_message = 64 * 1024 * 1024;     // LIMIT: a larger request message is RESOURCE_EXHAUSTED
   size_t max_buffered = 1024 * 1024 * 1024;  // LIMIT: over all calls, messages whose end has not come; same answer
@@ -93,7 +108,7 @@ struct DispatcherStats {
 // Methods by path. Owned by the role; outlives the servers that use it. Everything runs on the loops of the exchanges,
 // which must be one and the same loop.
 // On failure: an unknown method is UNIMPLEMENTED; a content type that is not gRPC's is HTTP 415; broken framing or a
-// compressed message ends its call only.
+// broken compression ends its call only.
 class Dispatcher : public http::Service {
  public:
   using Options = DispatcherOptions;
@@ -104,8 +119,8 @@ class Dispatcher : public http::Service {
   Dispatcher& operator=(const Dispatcher&) = delete;
 
   // `path`: "/package.Service/Method". A path twice is a CHECK.
-  void unary(std::string path, UnaryFn fn);
-  void streaming(std::string path, StreamFactory factory);
+  void unary(std::string path, UnaryFn fn, Messages messages = Messages::kPlain);
+  void streaming(std::string path, StreamFactory factory, Messages messages = Messages::kPlain);
   bool has(std::string_view path) const;
   std::vector<std::string> services() const;  // "package.Service", sorted, once each
 
@@ -117,6 +132,7 @@ class Dispatcher : public http::Service {
   struct Method {
     UnaryFn unary;
     StreamFactory stream;
+    Messages messages = Messages::kPlain;
   };
   struct Hash : std::hash<std::string_view> {
     using is_transparent = void;
@@ -127,7 +143,8 @@ class Dispatcher : public http::Service {
   Options options_;
   Stats stats_;
   std::unordered_map<std::string, Method, Hash, std::equal_to<>> methods_;
-  class CallState* calls_ = nullptr;  // every call that is not over, an intrusive list
+  std::string head_scratch_, body_scratch_;  // where a call puts a reply together
+  class CallState* calls_ = nullptr;         // every call that is not over, an intrusive list
 };
 
 }  // namespace colony::grpc

@@ -228,16 +228,78 @@ TEST_F(GrpcServiceTest, WhatIsNotACallIsRefusedInItsOwnTerms) {
   auto web = client->call("POST", "/t.S/Echo", {{"content-type", "application/grpc-web"}}, "x", true);
   auto get = client->call("GET", "/t.S/Echo", {{"content-type", "application/grpc"}}, {}, true);
   auto unknown = call("/t.S/Nothing", framed("x"));
-  auto gzip = call("/t.S/Echo", framed("x"), {{"grpc-encoding", "gzip"}});
+  auto snappy = call("/t.S/Echo", framed("x"), {{"grpc-encoding", "snappy"}});
   auto timeout = call("/t.S/Echo", framed("x"), {{"grpc-timeout", "soon"}});
   finish(*timeout);
   EXPECT_EQ(plain->status, 415);
   EXPECT_EQ(web->status, 415);
   EXPECT_EQ(get->status, 405);
   EXPECT_EQ(outcome(*unknown).error().code, Code::kUnimplemented);
-  EXPECT_EQ(outcome(*gzip).error().code, Code::kUnimplemented);
-  EXPECT_EQ(gzip->headers["grpc-accept-encoding"], "identity");
+  EXPECT_EQ(outcome(*snappy).error().code, Code::kUnimplemented);
+  EXPECT_EQ(snappy->headers["grpc-accept-encoding"], "identity, gzip, deflate, zstd");
   EXPECT_EQ(outcome(*timeout).error().code, Code::kInvalidArgument);
+}
+
+std::string packed(compress::Coding coding, std::string_view message) {
+  std::string out;
+  append_message(out, compress::compress(coding, message), Packed::kYes);
+  return out;
+}
+
+TEST_F(GrpcServiceTest, CompressedMessagesAreUnpackedAndRepliesPackedForWhoReadsThem) {
+  const std::string text(5000, 'x');
+  for (const auto coding : {compress::Coding::kGzip, compress::Coding::kDeflate, compress::Coding::kZstd}) {
+    const std::string name(compress::to_string(coding));
+    auto both = call("/t.S/Echo", packed(coding, text),
+                     {{"grpc-encoding", name}, {"grpc-accept-encoding", "identity," + name}});
+    auto one_way = call("/t.S/Echo", packed(coding, text), {{"grpc-encoding", name}});
+    auto small = call("/t.S/Echo", framed("plain"), {{"grpc-encoding", name}, {"grpc-accept-encoding", name}});
+    auto stream = call("/t.S/Talk", packed(coding, "a") + framed("b") + packed(coding, text),
+                       {{"grpc-encoding", name}, {"grpc-accept-encoding", name}});
+    for (auto* c : {&both, &one_way, &small, &stream}) finish(**c);
+    EXPECT_EQ(both->headers["grpc-encoding"], name);
+    EXPECT_EQ(both->body[0], 1);
+    EXPECT_EQ(compress::decompress(coding, std::string_view(both->body).substr(5), 1 << 20), "<" + text + ">");
+    EXPECT_EQ(one_way->headers.count("grpc-encoding"), 0u);
+    EXPECT_EQ(messages(*one_way), std::vector<std::string>{"<" + text + ">"});
+    EXPECT_EQ(messages(*small), std::vector<std::string>{"<plain>"});
+    EXPECT_TRUE(stream->body.starts_with(framed("[a]") + framed("[b]"))) << stream->body;
+    EXPECT_TRUE(outcome(*stream));
+  }
+}
+
+TEST_F(GrpcServiceTest, CompressedMessagesThatAreBrokenOrExplodeEndTheirCall) {
+  const H2TestClient::Fields gzip{{"grpc-encoding", "gzip"}};
+  auto broken = call("/t.S/Echo", std::string("\x01\0\0\0\x05rubbish", 10), gzip);
+  auto bomb = call("/t.S/Echo", packed(compress::Coding::kGzip, std::string((1 << 20) + 1, '\0')), gzip);
+  auto stream =
+      call("/t.S/Talk", framed("a") + packed(compress::Coding::kGzip, std::string((1 << 20) + 1, '\0')), gzip);
+  auto good = call("/t.S/Echo", packed(compress::Coding::kGzip, std::string(10'000, '\0')), gzip);
+  for (auto* c : {&broken, &bomb, &stream, &good}) finish(**c);
+  EXPECT_EQ(outcome(*broken).error().code, Code::kInvalidArgument);
+  EXPECT_EQ(outcome(*bomb).error().code, Code::kResourceExhausted);
+  EXPECT_EQ(messages(*stream), std::vector<std::string>{"[a]"});
+  EXPECT_EQ(outcome(*stream).error().code, Code::kResourceExhausted);
+  EXPECT_TRUE(outcome(*good));
+  EXPECT_EQ(dispatcher.stats().open_calls, 0u);
+}
+
+TEST_F(GrpcServiceTest, AMethodMayTakeMessagesAsTheyWereSent) {
+  dispatcher.unary(
+      "/t.S/Raw",
+      [](std::string_view message, UnaryCall& call) {
+        EXPECT_EQ(call.reply_coding(), compress::Coding::kGzip);
+        call.finish(message, call.message_coding() == compress::Coding::kGzip ? Packed::kYes : Packed::kNo);
+      },
+      Messages::kAsSent);
+  const H2TestClient::Fields gzip{{"grpc-encoding", "gzip"}, {"grpc-accept-encoding", "gzip"}};
+  const std::string wire = packed(compress::Coding::kGzip, "hello");
+  auto as_sent = call("/t.S/Raw", wire, gzip);
+  auto plain = call("/t.S/Raw", framed(std::string(5000, 'x')), gzip);
+  finish(*as_sent);
+  finish(*plain);
+  EXPECT_EQ(as_sent->body, wire);
+  EXPECT_EQ(plain->body, framed(std::string(5000, 'x')));
 }
 
 TEST_F(GrpcServiceTest, BrokenFramingEndsItsCallOnly) {
@@ -249,7 +311,7 @@ TEST_F(GrpcServiceTest, BrokenFramingEndsItsCallOnly) {
   auto cut_stream = call("/t.S/Talk", framed("a").substr(0, 5));
   auto good = call("/t.S/Echo", framed("fine"));
   for (auto* c : {&compressed, &cut, &none, &two, &huge, &cut_stream, &good}) finish(**c);
-  EXPECT_EQ(outcome(*compressed).error().code, Code::kUnimplemented);
+  EXPECT_EQ(outcome(*compressed).error().code, Code::kInternal);
   EXPECT_EQ(outcome(*cut).error().code, Code::kInvalidArgument);
   EXPECT_EQ(outcome(*none).error().code, Code::kInvalidArgument);
   EXPECT_EQ(outcome(*two).error().code, Code::kInvalidArgument);

@@ -85,8 +85,6 @@ std::string decode_message(std::string_view text) {
   return out;
 }
 
-std::string ok_trailers() { return "grpc-status: 0\r\n"; }
-
 std::string error_trailers(const Error& error) {
   std::string out = fmt::format("grpc-status: {}\r\ngrpc-message: {}\r\n", static_cast<int>(error.code),
                                 encode_message(error.message));

@@ -18,7 +18,7 @@ inline constexpr std::string_view kContentType = "application/grpc";
 bool is_grpc_content_type(std::string_view value);
 
 // Trailer lines "name: value\r\n". `reason` travels as x-colony-reason, so that it survives the way back.
-std::string ok_trailers();
+inline constexpr std::string_view kOkTrailers = "grpc-status: 0\r\n";
 std::string error_trailers(const Error& error);
 // A whole HTTP/1.1 reply head for a call that fails before any message: 200, content-type, grpc-status, grpc-message.
 std::string trailers_only_head(const Error& error);

@@ -17,7 +17,7 @@ TEST(GrpcStatus, AnErrorSurvivesTheWayThroughTrailers) {
   EXPECT_EQ(got.error().reason, sent.reason);
 }
 
-TEST(GrpcStatus, OkIsStatusZero) { EXPECT_TRUE(status_from_trailers(ok_trailers())); }
+TEST(GrpcStatus, OkIsStatusZero) { EXPECT_TRUE(status_from_trailers(kOkTrailers)); }
 
 TEST(GrpcStatus, MissingOrWrongStatusIsUnknown) {
   for (const char* lines :

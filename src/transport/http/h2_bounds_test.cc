@@ -81,10 +81,14 @@ TEST_F(H2BoundsTest, AHeaderBlockThatExplodesEndsTheConnection) {
   expect_ended(kEnhanceYourCalm);
 }
 
-TEST_F(H2BoundsTest, ABlockOfBadFieldsThatExplodesEndsTheConnectionToo) {
+// Of a block that is refused already nothing is unpacked any more.
+TEST_F(H2BoundsTest, ABlockThatExplodesAfterABadFieldResetsItsStream) {
   start();
   send(headers(1, raw_field("connection", "close") + bomb(10'000)));
-  expect_ended(kEnhanceYourCalm);
+  EXPECT_EQ(reset_code(1), kProtocolError);
+  EXPECT_EQ(goaway_code(), kNotEnded);
+  send(raw_headers(3, true));
+  EXPECT_EQ(service.seen.size(), 1u);
 }
 
 TEST_F(H2BoundsTest, ABlockThatIsOnlyTooLargeIsAnswered) {
@@ -142,7 +146,8 @@ TEST_F(H2BoundsTest, AStreamWhoseWindowOpensSlowlyIsNotGivenUp) {
 TEST_F(H2BoundsTest, AReplyThatPausesIsNotTakenForOneThatIsStuck) {
   start({.idle_timeout = 30s});
   service.on_end = [](H2TestService::Seen& s) { s.exchange->reply("HTTP/1.1 200 OK\r\n\r\n", "x", More::kYes); };
-  send(raw_headers(1, true) + raw_frame(kSettings, 0, 0, std::string("\0\4", 2) + u32(0)) + raw_headers(3, true));
+  send(raw_headers(1, true) + raw_frame(kSettings, 0, 0, std::string("\0\4", 2) + u32(0)) +
+       raw_frame(kWindowUpdate, 0, 1, u32(1000)) + raw_headers(3, true));
   for (int i = 0; i < 10; ++i) {
     loop->run_for(29'900ms);
     service.seen[0]->exchange->body("y", More::kYes);

@@ -16,7 +16,10 @@ nghttp2_nv pair(std::string_view name, std::string_view value) {
   const auto bytes = [](std::string_view s) {
     return reinterpret_cast<uint8_t*>(const_cast<char*>(s.data()));  // NOLINT: nghttp2 copies and does not write
   };
-  return {bytes(name), bytes(value), name.size(), value.size(), NGHTTP2_NV_FLAG_NONE};
+  // What is different in every reply would only push out of the table what is not.
+  const bool once = name == "x-request-id" || name == "traceparent";
+  return {bytes(name), bytes(value), name.size(), value.size(),
+          static_cast<uint8_t>(once ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE)};
 }
 
 // Names in lower case; upper-case ones are rewritten into a buffer that must not move.

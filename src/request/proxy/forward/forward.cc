@@ -54,6 +54,8 @@ void Forward::begin(http::Exchange& exchange, const http::RequestHead& head, con
     route_to(*plan.deployment);
   } else {
     state_ = State::kPeek;
+    coding_ =
+        compress::parse_coding(head.find("grpc-encoding").value_or("identity")).value_or(compress::Coding::kIdentity);
     deadline_ = deadline_.sooner(Deadline::after(began_, 60s));
     timer_.arm(deadline_.time());
   }
@@ -163,8 +165,9 @@ void Forward::drop_kept() {
 }
 
 void Forward::peek() {
+  std::string unpacked;
   std::string_view name, why;
-  switch (grpc_model_name(body_, name, why)) {
+  switch (grpc_model_name(body_, coding_, unpacked, name, why)) {
     case PeekState::kBad: answer(invalid_argument(std::string(why), "bad_message")); return;
     case PeekState::kNeedMore:
       if (ended_)

@@ -15,6 +15,7 @@
 
 #include "request/proxy/admit/deployment_queue.h"
 #include "request/proxy/forward/request_fields.h"
+#include "transport/compress/coding.h"
 #include "transport/http/exchange.h"
 
 namespace colony::proxy {
@@ -126,6 +127,7 @@ class Forward final : public http::ExchangeHandler, public Waiter {
   bool fresh_ = false;        // in the host's list for the end of the turn
   Method method_ = Method::kOther;
   uint8_t grpc_status_ = 0;
+  compress::Coding coding_ = compress::Coding::kIdentity;  // of gRPC messages, for the peek
   int status_ = 0;
   http::Exchange* exchange_ = nullptr;
   DeploymentQueue* deployment_ = nullptr;

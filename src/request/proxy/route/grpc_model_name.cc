@@ -27,20 +27,9 @@ struct Walk {
   }
 };
 
-}  // namespace
-
-PeekState grpc_model_name(std::string_view bytes, std::string_view& name, std::string_view& why) {
-  if (bytes.empty()) return PeekState::kNeedMore;
-  if (bytes[0] != 0) {
-    why = bytes[0] == 1 ? "compressed messages are not supported: send with the identity encoding"
-                        : "the message does not begin with a gRPC prefix";
-    return PeekState::kBad;
-  }
-  if (bytes.size() < 5) return PeekState::kNeedMore;
-  uint32_t length = 0;
-  for (size_t i = 1; i < 5; ++i) length = length << 8 | static_cast<unsigned char>(bytes[i]);
-  const bool whole = bytes.size() - 5 >= length;
-  Walk walk{bytes.substr(5, length)};
+// `in`: the message as far as it is here; `length`: of all of it, when that is known.
+PeekState find_name(std::string_view in, uint64_t length, bool whole, std::string_view& name, std::string_view& why) {
+  Walk walk{in};
   // Short of bytes: of the message itself when it is whole (broken), of what has come when it is not.
   const auto short_of_bytes = [&] {
     if (!whole) return PeekState::kNeedMore;
@@ -100,6 +89,46 @@ PeekState grpc_model_name(std::string_view bytes, std::string_view& name, std::s
   }
   name = {};
   return PeekState::kFound;
+}
+
+}  // namespace
+
+PeekState grpc_model_name(std::string_view bytes, compress::Coding coding, std::string& unpacked,
+                          std::string_view& name, std::string_view& why) {
+  if (bytes.empty()) return PeekState::kNeedMore;
+  if (bytes[0] != 0 && bytes[0] != 1) {
+    why = "the message does not begin with a gRPC prefix";
+    return PeekState::kBad;
+  }
+  const bool packed = bytes[0] == 1;
+  if (packed && coding == compress::Coding::kIdentity) {
+    why = "the message is compressed, but no grpc-encoding of gzip, deflate or zstd says how";
+    return PeekState::kBad;
+  }
+  if (bytes.size() < 5) return PeekState::kNeedMore;
+  uint32_t length = 0;
+  for (size_t i = 1; i < 5; ++i) length = length << 8 | static_cast<unsigned char>(bytes[i]);
+  const bool whole = bytes.size() - 5 >= length;
+  if (!packed) return find_name(bytes.substr(5, length), length, whole, name, why);
+
+  compress::Decompressor unpacker(coding, SIZE_MAX - 1);
+  unpacker.enough_at(kMostUnpacked);
+  unpacked.clear();
+  if (!unpacker.feed(bytes.substr(5, length), unpacked)) {
+    why = "the compressed message is broken";
+    return PeekState::kBad;
+  }
+  const bool all = whole && unpacker.finish().has_value();
+  if (whole && !all && unpacked.size() < kMostUnpacked) {
+    why = "the compressed message ends before its end";
+    return PeekState::kBad;
+  }
+  const auto state = find_name(unpacked, all ? unpacked.size() : UINT32_MAX, all, name, why);
+  if (state == PeekState::kNeedMore && unpacked.size() >= kMostUnpacked) {
+    why = "the model's name does not come within the first 64 KiB of the compressed message";
+    return PeekState::kBad;
+  }
+  return state;
 }
 
 }  // namespace colony::proxy

@@ -79,8 +79,8 @@ const std::vector<std::string>& server_extensions();
 
 // ---- gRPC: serialized messages of inference.GRPCInferenceService ----
 
-// The request keeps the decoded message alive; raw contents are not copied a second time.
-Result<InferRequest> parse_model_infer(std::string_view message);
+// Raw contents are views into `message`, which `storage` keeps alive (null: the caller does).
+Result<InferRequest> parse_model_infer(std::string_view message, std::shared_ptr<void> storage);
 std::string write_model_infer(const InferReply& reply, const std::string& id);
 std::string write_stream_infer(const InferReply& reply, const std::string& id);
 std::string write_stream_error(const Error& error, const std::string& id);

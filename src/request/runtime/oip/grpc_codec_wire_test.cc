@@ -22,15 +22,20 @@ inference::ModelInferRequest request(const std::string& type, std::vector<int64_
   for (const int64_t d : shape) in->add_shape(d);
   return r;
 }
+Result<InferRequest> parse(const inference::ModelInferRequest& r) {
+  auto message = std::make_shared<std::string>(r.SerializeAsString());
+  return parse_model_infer(*message, message);
+}
+
 std::string error(const inference::ModelInferRequest& r) {
-  auto parsed = parse_model_infer(r.SerializeAsString());
+  auto parsed = parse(r);
   return parsed ? "no error" : parsed.error().message;
 }
 
 TEST(GrpcCodec, TypedContentsBecomeTheDatatypesOwnBytes) {
   auto r = request("INT8", {3});
   for (const int v : {-128, 0, 127}) r.mutable_inputs(0)->mutable_contents()->add_int_contents(v);
-  auto parsed = parse_model_infer(r.SerializeAsString());
+  auto parsed = parse(r);
   ASSERT_TRUE(parsed) << parsed.error().message;
   EXPECT_EQ(parsed->model, "m");
   EXPECT_EQ(parsed->id, "7");
@@ -38,22 +43,53 @@ TEST(GrpcCodec, TypedContentsBecomeTheDatatypesOwnBytes) {
   auto strings = request("BYTES", {2});
   strings.mutable_inputs(0)->mutable_contents()->add_bytes_contents("a");
   strings.mutable_inputs(0)->mutable_contents()->add_bytes_contents("");
-  EXPECT_EQ(bytes_elements(parse_model_infer(strings.SerializeAsString())->inputs[0].data).size(), 2u);
+  EXPECT_EQ(bytes_elements(parse(strings)->inputs[0].data).size(), 2u);
   auto flags = request("BOOL", {1});
   flags.mutable_inputs(0)->mutable_contents()->add_bool_contents(true);
-  EXPECT_EQ(parse_model_infer(flags.SerializeAsString())->inputs[0].data, "\1");
+  EXPECT_EQ(parse(flags)->inputs[0].data, "\1");
   auto wide = request("UINT64", {1});
   wide.mutable_inputs(0)->mutable_contents()->add_uint64_contents(UINT64_MAX);
-  EXPECT_EQ(parse_model_infer(wide.SerializeAsString())->inputs[0].data, std::string(8, '\xff'));
+  EXPECT_EQ(parse(wide)->inputs[0].data, std::string(8, '\xff'));
 }
 
 TEST(GrpcCodec, RawContentsAreSharedWithTheMessage) {
   auto r = request("FP16", {2});
   r.add_raw_input_contents("abcd");
-  auto parsed = parse_model_infer(r.SerializeAsString());
+  auto parsed = parse(r);
   ASSERT_TRUE(parsed) << parsed.error().message;
   EXPECT_EQ(parsed->inputs[0].data, "abcd");
-  EXPECT_TRUE(parsed->storage);
+  const auto& message = *std::static_pointer_cast<std::string>(parsed->storage);
+  EXPECT_GE(parsed->inputs[0].data.data(), message.data()) << "no copy was made";
+  EXPECT_LE(parsed->inputs[0].data.data(), message.data() + message.size());
+}
+
+TEST(GrpcCodec, ReadsWhatOtherWritersMayWrite) {
+  using namespace std::string_literals;
+  // A shape one dimension at a time, contents in two parts, fields out of order, an unknown field and an unknown group.
+  const std::string input = "\x18\x02\x18\x01\x2a\x06\x32\x04\x00\x00\x80\x3f\x2a\x06\x32\x04\x00\x00\x00\x40"s +
+                            "\x12\x04"s + "FP32" + "\x0a\x01x"s;
+  const std::string message = "\x2a"s + static_cast<char>(input.size()) + input + "\xfa\x01\x03new"s +
+                              "\xf3\x01\x08\x01\xfb\x01\x08\x02\xfc\x01\xf4\x01"s + "\x0a\x03old\x0a\x01m"s;
+  inference::ModelInferRequest theirs;
+  ASSERT_TRUE(theirs.ParseFromString(message));
+  const auto ours = parse_model_infer(message, nullptr);
+  ASSERT_TRUE(ours) << ours.error().message;
+  EXPECT_EQ(ours->model, theirs.model_name());
+  EXPECT_EQ(ours->model, "m");
+  EXPECT_EQ(ours->inputs[0].shape, (std::vector<int64_t>{2, 1}));
+  EXPECT_EQ(ours->inputs[0].data, "\x00\x00\x80\x3f\x00\x00\x00\x40"s);
+}
+
+TEST(GrpcCodec, RefusesWhatIsNoMessage) {
+  using namespace std::string_literals;
+  for (const std::string& bytes :
+       {"\x0a\x05abc"s, "\x0a\x01\xff"s, "\x00\x01"s, "\x0b\x08\x01"s, "\x0c"s, "\x07"s, "\x2a\x02\x0a\x07"s,
+        "\x2a\x04\x18\x01\x1a\x05"s, "\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"s}) {
+    EXPECT_FALSE(inference::ModelInferRequest().ParseFromString(bytes));
+    const auto parsed = parse_model_infer(bytes, nullptr);
+    ASSERT_FALSE(parsed);
+    EXPECT_EQ(parsed.error().message, "the message is no inference.ModelInferRequest");
+  }
 }
 
 TEST(GrpcCodec, ErrorsNameTheField) {
@@ -83,7 +119,7 @@ TEST(GrpcCodec, ErrorsNameTheField) {
   auto shared = request("FP32", {1});
   (*shared.mutable_inputs(0)->mutable_parameters())["shared_memory_region"].set_string_param("r");
   EXPECT_THAT(error(shared), HasSubstr("inputs[0].parameters.shared_memory_region"));
-  EXPECT_EQ(parse_model_infer("\xff\xff").error().message, "the message is no inference.ModelInferRequest");
+  EXPECT_EQ(parse_model_infer("\xff\xff", nullptr).error().message, "the message is no inference.ModelInferRequest");
 }
 
 TEST(GrpcCodec, RepliesCarryRawContents) {

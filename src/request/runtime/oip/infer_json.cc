@@ -15,10 +15,14 @@ namespace {
 
 namespace dom = simdjson::dom;
 
-constexpr size_t kMaxTensors = 4096;  // LIMIT: inputs, or outputs, of one request
+constexpr size_t kMaxTensors = 4096;   // LIMIT: inputs, or outputs, of one request
+constexpr size_t kMaxDimensions = 64;  // LIMIT: of one tensor
 
 Error wrong(std::string_view path, dom::element value, std::string_view expected) {
   return invalid_argument(fmt::format("{}: {} given, expected {}", path, shown(value), expected));
+}
+Error wrong(const JsonPath& path, dom::element value, std::string_view expected) {
+  return wrong(path.text(), value, expected);
 }
 
 // Python's and RapidJSON's writers put bare NaN and Infinity where JSON has no number for them; as quoted words they can
@@ -133,76 +137,81 @@ class RequestReader {
     size_t i = 0;
     for (const dom::element e : list) {
       if (i == kMaxTensors) return fail(invalid_argument(fmt::format("inputs: more than {} tensors", kMaxTensors)));
-      TRY(auto tensor, input(e, fmt::format("inputs[{}]", i++)));
-      out_.request.inputs.push_back(std::move(tensor));
+      TRY_VOID(input(e, {"inputs", i++}));
     }
     return {};
   }
 
-  Result<Tensor> input(dom::element value, const std::string& path) {
+  Result<void> input(dom::element value, const JsonPath& path) {
     dom::object object;
     if (value.get_object().get(object) != simdjson::SUCCESS) return fail(wrong(path, value, "an object"));
-    Tensor tensor;
+    Tensor& tensor = out_.request.inputs.emplace_back();
     bool has_name = false, has_shape = false, has_type = false, has_data = false;
     std::optional<uint64_t> binary;
     dom::element data;
     for (const dom::key_value_pair field : object) {
       if (field.key == "name") {
-        TRY(tensor.name, text(field.value, path + ".name"));
+        TRY_VOID(text(field.value, path.at(".name"), tensor.name));
         has_name = true;
       } else if (field.key == "shape") {
-        TRY(tensor.shape, shape(field.value, path + ".shape"));
+        TRY_VOID(shape(field.value, path.at(".shape"), tensor.shape));
         has_shape = true;
       } else if (field.key == "datatype") {
-        TRY(tensor.type, datatype(field.value, path + ".datatype"));
+        TRY(tensor.type, datatype(field.value, path.at(".datatype")));
         has_type = true;
       } else if (field.key == "data") {
         data = field.value;
         has_data = true;
       } else if (field.key == "parameters") {
-        TRY(binary, input_parameters(field.value, path + ".parameters"));
+        TRY(binary, input_parameters(field.value, path));
       }
     }
-    if (!has_name) return fail(invalid_argument(path + ".name: missing"));
-    if (!has_type) return fail(invalid_argument(path + ".datatype: missing (FP32, INT64, BYTES, ...)"));
-    if (!has_shape) return fail(invalid_argument(path + ".shape: missing (a list of dimensions)"));
+    if (!has_name) return fail(invalid_argument(path.at(".name: missing").text()));
+    if (!has_type) return fail(invalid_argument(path.at(".datatype: missing (FP32, INT64, BYTES, ...)").text()));
+    if (!has_shape) return fail(invalid_argument(path.at(".shape: missing (a list of dimensions)").text()));
     auto count = element_count(tensor.shape);
-    if (!count) return fail(std::move(count.error()).within(path));
+    if (!count) return fail(std::move(count.error()).within(path.text()));
     if (binary) {
       if (has_data)
-        return fail(invalid_argument(path + ": has data and parameters.binary_data_size; expected one of the two"));
-      return binary_input(std::move(tensor), *binary, path);
+        return fail(
+            invalid_argument(path.at(": has data and parameters.binary_data_size; expected one of the two").text()));
+      return binary_input(tensor, *binary, path);
     }
     if (!has_data)
-      return fail(
-          invalid_argument(path + ".data: missing (or parameters.binary_data_size with the data after the JSON)"));
-    TRY(auto bytes, read_data(data, tensor.type, tensor.shape, *count, path + ".data", most_));
-    return own_tensor(std::move(tensor.name), tensor.type, std::move(tensor.shape), std::move(bytes));
+      return fail(invalid_argument(
+          path.at(".data: missing (or parameters.binary_data_size with the data after the JSON)").text()));
+    TRY(auto bytes, read_data(data, tensor.type, tensor.shape, *count, path.at(".data"), most_));
+    auto owner = std::make_shared<std::string>(std::move(bytes));
+    tensor.data = *owner;
+    tensor.owner = std::move(owner);
+    return {};
   }
 
-  Result<Tensor> binary_input(Tensor tensor, uint64_t size, const std::string& path) {
+  Result<void> binary_input(Tensor& tensor, uint64_t size, const JsonPath& path) {
     if (size > tail_.size())
       return fail(invalid_argument(fmt::format("{}.parameters.binary_data_size: {} given, but {} bytes follow the JSON",
-                                               path, size, tail_.size())));
+                                               path.text(), size, tail_.size())));
     tensor.data = tail_.substr(0, size);
     tail_.remove_prefix(size);
-    if (auto ok = check_data(tensor); !ok) return fail(std::move(ok.error()).within(path));
-    return tensor;
+    if (auto ok = check_data(tensor); !ok) return fail(std::move(ok.error()).within(path.text()));
+    return {};
   }
 
-  Result<std::optional<uint64_t>> input_parameters(dom::element value, const std::string& path) {
+  Result<std::optional<uint64_t>> input_parameters(dom::element value, const JsonPath& path) {
     dom::object parameters;
-    if (value.get_object().get(parameters) != simdjson::SUCCESS) return fail(wrong(path, value, "an object"));
+    if (value.get_object().get(parameters) != simdjson::SUCCESS)
+      return fail(wrong(path.at(".parameters"), value, "an object"));
     std::optional<uint64_t> binary;
     for (const dom::key_value_pair p : parameters) {
       if (p.key == "binary_data_size") {
         uint64_t size = 0;
         if (p.value.get_uint64().get(size) != simdjson::SUCCESS)
-          return fail(wrong(path + ".binary_data_size", p.value, "a number of bytes"));
+          return fail(wrong(path.at(".parameters.binary_data_size"), p.value, "a number of bytes"));
         binary = size;
       } else if (p.key == "shared_memory_region") {
-        return fail(
-            unimplemented(path + ".shared_memory_region: shared memory regions are not offered here; send the data"));
+        return fail(unimplemented(
+            path.at(".parameters.shared_memory_region: shared memory regions are not offered here; send the data")
+                .text()));
       }
     }
     return binary;
@@ -214,65 +223,70 @@ class RequestReader {
     size_t i = 0;
     for (const dom::element e : list) {
       if (i == kMaxTensors) return fail(invalid_argument(fmt::format("outputs: more than {} tensors", kMaxTensors)));
-      const std::string path = fmt::format("outputs[{}]", i++);
+      const JsonPath path{"outputs", i++};
       dom::object object;
       if (e.get_object().get(object) != simdjson::SUCCESS) return fail(wrong(path, e, "an object"));
-      std::string name;
+      std::string& name = out_.request.outputs.emplace_back();
       std::optional<bool> binary;
       for (const dom::key_value_pair field : object) {
         if (field.key == "name") {
-          TRY(name, text(field.value, path + ".name"));
+          TRY_VOID(text(field.value, path.at(".name"), name));
         } else if (field.key == "parameters") {
-          TRY(binary, output_parameters(field.value, path + ".parameters"));
+          TRY(binary, output_parameters(field.value, path));
         }
       }
-      if (name.empty()) return fail(invalid_argument(path + ".name: missing"));
-      out_.request.outputs.push_back(name);
+      if (name.empty()) return fail(invalid_argument(path.at(".name: missing").text()));
       if (binary) out_.wish.binary_by_output.emplace_back(name, *binary);
     }
     return {};
   }
 
-  Result<std::optional<bool>> output_parameters(dom::element value, const std::string& path) {
+  Result<std::optional<bool>> output_parameters(dom::element value, const JsonPath& path) {
     dom::object parameters;
-    if (value.get_object().get(parameters) != simdjson::SUCCESS) return fail(wrong(path, value, "an object"));
+    if (value.get_object().get(parameters) != simdjson::SUCCESS)
+      return fail(wrong(path.at(".parameters"), value, "an object"));
     std::optional<bool> binary;
     for (const dom::key_value_pair p : parameters) {
       if (p.key == "binary_data") {
         bool b = false;
         if (p.value.get_bool().get(b) != simdjson::SUCCESS)
-          return fail(wrong(path + ".binary_data", p.value, "true or false"));
+          return fail(wrong(path.at(".parameters.binary_data"), p.value, "true or false"));
         binary = b;
       } else if (p.key == "classification") {
-        return fail(unimplemented(path + ".classification: not offered here; ask for the tensor and rank it yourself"));
+        return fail(unimplemented(
+            path.at(".parameters.classification: not offered here; ask for the tensor and rank it yourself").text()));
       } else if (p.key == "shared_memory_region") {
-        return fail(unimplemented(path + ".shared_memory_region: shared memory regions are not offered here"));
+        return fail(unimplemented(
+            path.at(".parameters.shared_memory_region: shared memory regions are not offered here").text()));
       }
     }
     return binary;
   }
 
-  static Result<std::string> text(dom::element value, const std::string& path) {
+  static Result<void> text(dom::element value, const JsonPath& path, std::string& to) {
     std::string_view s;
     if (value.get_string().get(s) != simdjson::SUCCESS) return fail(wrong(path, value, "a string"));
-    return std::string(s);
+    to = s;
+    return {};
   }
 
-  static Result<std::vector<int64_t>> shape(dom::element value, const std::string& path) {
+  static Result<void> shape(dom::element value, const JsonPath& path, std::vector<int64_t>& to) {
     dom::array list;
     if (value.get_array().get(list) != simdjson::SUCCESS) return fail(wrong(path, value, "a list of dimensions"));
-    std::vector<int64_t> out;
+    to.clear();
+    to.reserve(std::min<size_t>(list.size(), kMaxDimensions));
     for (const dom::element e : list) {
       int64_t d = 0;
       if (e.get_int64().get(d) != simdjson::SUCCESS || d < 0)
-        return fail(wrong(fmt::format("{}[{}]", path, out.size()), e, "a whole number of 0 or more"));
-      if (out.size() == 64) return fail(invalid_argument(path + ": more than 64 dimensions"));
-      out.push_back(d);
+        return fail(wrong(fmt::format("{}[{}]", path.text(), to.size()), e, "a whole number of 0 or more"));
+      if (to.size() == kMaxDimensions)
+        return fail(invalid_argument(fmt::format("{}: more than {} dimensions", path.text(), kMaxDimensions)));
+      to.push_back(d);
     }
-    return out;
+    return {};
   }
 
-  static Result<DataType> datatype(dom::element value, const std::string& path) {
+  static Result<DataType> datatype(dom::element value, const JsonPath& path) {
     std::string_view name;
     const auto type = value.get_string().get(name) == simdjson::SUCCESS ? parse_data_type(name) : std::nullopt;
     if (!type)
@@ -316,11 +330,7 @@ Result<void> append_data(std::string& out, const Tensor& t) {
       append_json_string(out, element);
     }
   } else {
-    const size_t step = element_size(t.type);
-    for (size_t at = 0; at < t.data.size(); at += step) {
-      if (at > 0) out += ',';
-      append_json_element(out, t.type, t.data.data() + at);
-    }
+    append_json_elements(out, t.type, t.data);
   }
   out += ']';
   return {};

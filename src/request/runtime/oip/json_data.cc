@@ -1,4 +1,5 @@
-// Flat lists are read as they come; nested ones must be nested exactly as the shape says.
+// Flat lists are read as they come; nested ones must be nested exactly as the shape says. One loop per datatype, from the
+// parser's tape into the memory that the tensor keeps.
 #include "request/runtime/oip/json_data.h"
 
 #include <fmt/format.h>
@@ -7,93 +8,49 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <type_traits>
+#include <utility>
 
 namespace colony::runtime::oip {
 namespace {
 
 namespace dom = simdjson::dom;
-using Type = simdjson::dom::element_type;
 
 template <class T>
-void append_raw(std::string& out, T v) {
-  char bytes[sizeof v];
-  std::memcpy(bytes, &v, sizeof v);
-  out.append(bytes, sizeof bytes);
-}
-
-template <class T>
-bool append_integer(dom::element e, std::string& out) {
-  if (e.type() == Type::INT64) {
-    const int64_t v = e.get_int64().value_unsafe();
+  requires std::is_integral_v<T>
+bool convert(dom::element e, T& to) {
+  int64_t v = 0;
+  if (e.get_int64().get(v) == simdjson::SUCCESS) [[likely]] {
     if (!std::in_range<T>(v)) return false;
-    append_raw(out, static_cast<T>(v));
+    to = static_cast<T>(v);
     return true;
   }
-  if (e.type() != Type::UINT64) return false;
-  const uint64_t v = e.get_uint64().value_unsafe();
-  if (!std::in_range<T>(v)) return false;
-  append_raw(out, static_cast<T>(v));
-  return true;
+  if constexpr (std::is_same_v<T, uint64_t>) return e.get_uint64().get(to) == simdjson::SUCCESS;  // beyond int64_t
+  return false;
 }
+
+bool convert(dom::element e, bool& to) { return e.get_bool().get(to) == simdjson::SUCCESS; }
 
 template <class T>
-bool append_real(dom::element e, std::string& out) {
+  requires std::is_floating_point_v<T>
+bool convert(dom::element e, T& to) {
   double v = 0;
-  switch (e.type()) {
-    case Type::DOUBLE: v = e.get_double().value_unsafe(); break;
-    case Type::INT64: v = static_cast<double>(e.get_int64().value_unsafe()); break;
-    case Type::UINT64: v = static_cast<double>(e.get_uint64().value_unsafe()); break;
-    case Type::STRING: {
-      const std::string_view word = e.get_string().value_unsafe();
-      if (word == "NaN")
-        v = std::numeric_limits<double>::quiet_NaN();
-      else if (word == "Infinity")
-        v = std::numeric_limits<double>::infinity();
-      else if (word == "-Infinity")
-        v = -std::numeric_limits<double>::infinity();
-      else
-        return false;
-      break;
-    }
-    default: return false;
+  if (e.get_double().get(v) != simdjson::SUCCESS) [[unlikely]] {
+    std::string_view word;
+    if (e.get_string().get(word) != simdjson::SUCCESS) return false;
+    if (word == "NaN")
+      v = std::numeric_limits<double>::quiet_NaN();
+    else if (word == "Infinity")
+      v = std::numeric_limits<double>::infinity();
+    else if (word == "-Infinity")
+      v = -std::numeric_limits<double>::infinity();
+    else
+      return false;
   }
-  if (std::isfinite(v) && std::abs(v) > static_cast<double>(std::numeric_limits<T>::max())) return false;
-  append_raw(out, static_cast<T>(v));
+  if constexpr (std::is_same_v<T, float>)
+    if (std::isfinite(v) && std::abs(v) > static_cast<double>(std::numeric_limits<T>::max())) return false;
+  to = static_cast<T>(v);
   return true;
-}
-
-bool append_bool(dom::element e, std::string& out) {
-  if (e.type() != Type::BOOL) return false;
-  out += e.get_bool().value_unsafe() ? '\1' : '\0';
-  return true;
-}
-
-bool append_bytes(dom::element e, std::string& out) {
-  if (e.type() != Type::STRING) return false;
-  append_bytes_element(out, e.get_string().value_unsafe());
-  return true;
-}
-
-using Append = bool (*)(dom::element, std::string&);
-
-Append appender(DataType type) {
-  switch (type) {
-    case DataType::kBool: return append_bool;
-    case DataType::kUint8: return append_integer<uint8_t>;
-    case DataType::kUint16: return append_integer<uint16_t>;
-    case DataType::kUint32: return append_integer<uint32_t>;
-    case DataType::kUint64: return append_integer<uint64_t>;
-    case DataType::kInt8: return append_integer<int8_t>;
-    case DataType::kInt16: return append_integer<int16_t>;
-    case DataType::kInt32: return append_integer<int32_t>;
-    case DataType::kInt64: return append_integer<int64_t>;
-    case DataType::kFp32: return append_real<float>;
-    case DataType::kFp64: return append_real<double>;
-    case DataType::kBytes: return append_bytes;
-    case DataType::kFp16:
-    case DataType::kBf16: break;
-  }
-  return nullptr;
 }
 
 std::string_view expectation(DataType type) {
@@ -114,15 +71,17 @@ std::string_view expectation(DataType type) {
   }
 }
 
+// Walks lists; what is in the innermost goes to Sink, which says whether it is a value of the datatype.
+template <class Sink>
 class DataReader {
  public:
-  DataReader(DataType type, const std::vector<int64_t>& shape, const std::string& path)
-      : type_(type), append_(appender(type)), shape_(shape), path_(path) {}
+  DataReader(Sink& sink, DataType type, const std::vector<int64_t>& shape, const JsonPath& path)
+      : sink_(sink), type_(type), shape_(shape), path_(path) {}
 
-  Result<void> leaf(dom::array list, std::string& out, uint64_t& seen) {
+  Result<void> leaf(dom::array list, uint64_t& seen) {
     size_t i = 0;
     for (const dom::element e : list) {
-      if (!append_(e, out)) [[unlikely]] {
+      if (!sink_(e)) [[unlikely]] {
         at_.push_back(i);
         return fail(invalid_argument(
             fmt::format("{}: {} given, expected {} for {}", here(), shown(e), expectation(type_), to_string(type_))));
@@ -133,11 +92,11 @@ class DataReader {
     return {};
   }
 
-  Result<void> nested(dom::array list, size_t dim, std::string& out, uint64_t& seen) {
+  Result<void> nested(dom::array list, size_t dim, uint64_t& seen) {
     const auto want = static_cast<uint64_t>(shape_[dim]);
     uint64_t n = 0;
     if (dim + 1 == shape_.size()) {
-      TRY_VOID(leaf(list, out, n));
+      TRY_VOID(leaf(list, n));
       seen += n;
     } else {
       for (const dom::element e : list) {
@@ -148,7 +107,7 @@ class DataReader {
               invalid_argument(fmt::format("{}: {} given, expected a list: the data is nested, so each of the {} "
                                            "dimensions of shape {} has its own lists",
                                            here(), shown(e), shape_.size(), shape_text(shape_))));
-        TRY_VOID(nested(inner, dim + 1, out, seen));
+        TRY_VOID(nested(inner, dim + 1, seen));
         at_.pop_back();
       }
     }
@@ -160,17 +119,71 @@ class DataReader {
 
  private:
   std::string here() const {
-    std::string out = path_;
+    std::string out = path_.text();
     for (const size_t i : at_) out += fmt::format("[{}]", i);
     return out;
   }
 
+  Sink& sink_;
   DataType type_;
-  Append append_;
   const std::vector<int64_t>& shape_;
-  const std::string& path_;
+  const JsonPath& path_;
   std::vector<size_t> at_;
 };
+
+template <class Sink>
+Result<void> walk(dom::array list, Sink& sink, DataType type, const std::vector<int64_t>& shape, uint64_t count,
+                  const JsonPath& path) {
+  DataReader<Sink> reader(sink, type, shape, path);
+  uint64_t seen = 0;
+  const auto first = list.begin();
+  const bool is_nested = shape.size() > 1 && first != list.end() && (*first).type() == dom::element_type::ARRAY;
+  if (is_nested) {
+    TRY_VOID(reader.nested(list, 0, seen));
+  } else {
+    TRY_VOID(reader.leaf(list, seen));
+  }
+  if (seen != count)
+    return fail(invalid_argument(
+        fmt::format("{}: {} elements, but shape {} has {}", path.text(), seen, shape_text(shape), count)));
+  return {};
+}
+
+// Values go where they will stay. The memory is the shape's; what the list has beyond it is counted and not kept.
+template <class T>
+Result<std::string> numbers(dom::array list, DataType type, const std::vector<int64_t>& shape, uint64_t count,
+                            const JsonPath& path, uint64_t most) {
+  std::string out;
+  Result<void> done;
+  out.resize_and_overwrite(count <= most ? count * sizeof(T) : 0, [&](char* data, size_t size) {
+    char* const end = data + size;
+    auto sink = [at = data, end](dom::element e) mutable {
+      T value;
+      if (!convert(e, value)) return false;
+      if (at != end) {
+        std::memcpy(at, &value, sizeof value);
+        at += sizeof value;
+      }
+      return true;
+    };
+    done = walk(list, sink, type, shape, count, path);
+    return done ? size : 0;
+  });
+  if (!done) return fail(std::move(done).error());
+  return out;
+}
+
+Result<std::string> strings(dom::array list, const std::vector<int64_t>& shape, uint64_t count, const JsonPath& path) {
+  std::string out;
+  auto sink = [&out](dom::element e) {
+    std::string_view text;
+    if (e.get_string().get(text) != simdjson::SUCCESS) return false;
+    append_bytes_element(out, text);
+    return true;
+  };
+  TRY_VOID(walk(list, sink, DataType::kBytes, shape, count, path));
+  return out;
+}
 
 }  // namespace
 
@@ -181,31 +194,32 @@ std::string shown(const dom::element& value) {
 }
 
 Result<std::string> read_data(const dom::element& data, DataType type, const std::vector<int64_t>& shape,
-                              uint64_t count, const std::string& path, uint64_t most) {
-  if (!appender(type))
-    return fail(
-        invalid_argument(fmt::format("{}: {} has no JSON form: send it as binary data, with "
-                                     "parameters.binary_data_size and the header Inference-Header-Content-Length",
-                                     path, to_string(type))));
+                              uint64_t count, const JsonPath& path, uint64_t most) {
   dom::array list;
   if (data.get_array().get(list) != simdjson::SUCCESS)
     return fail(
-        invalid_argument(fmt::format("{}: {} given, expected a list of {} elements", path, shown(data), count)));
-  std::string out;
-  if (count <= most) out.reserve(count * std::max<size_t>(element_size(type), 1));
-  DataReader reader(type, shape, path);
-  uint64_t seen = 0;
-  const auto first = list.begin();
-  const bool is_nested = shape.size() > 1 && first != list.end() && (*first).type() == Type::ARRAY;
-  if (is_nested) {
-    TRY_VOID(reader.nested(list, 0, out, seen));
-  } else {
-    TRY_VOID(reader.leaf(list, out, seen));
+        invalid_argument(fmt::format("{}: {} given, expected a list of {} elements", path.text(), shown(data), count)));
+  const auto as = [&]<class T>(T) { return numbers<T>(list, type, shape, count, path, most); };
+  switch (type) {
+    case DataType::kBool: return as(bool{});
+    case DataType::kUint8: return as(uint8_t{});
+    case DataType::kUint16: return as(uint16_t{});
+    case DataType::kUint32: return as(uint32_t{});
+    case DataType::kUint64: return as(uint64_t{});
+    case DataType::kInt8: return as(int8_t{});
+    case DataType::kInt16: return as(int16_t{});
+    case DataType::kInt32: return as(int32_t{});
+    case DataType::kInt64: return as(int64_t{});
+    case DataType::kFp32: return as(float{});
+    case DataType::kFp64: return as(double{});
+    case DataType::kBytes: return strings(list, shape, count, path);
+    case DataType::kFp16:
+    case DataType::kBf16: break;
   }
-  if (seen != count)
-    return fail(
-        invalid_argument(fmt::format("{}: {} elements, but shape {} has {}", path, seen, shape_text(shape), count)));
-  return out;
+  return fail(
+      invalid_argument(fmt::format("{}: {} has no JSON form: send it as binary data, with "
+                                   "parameters.binary_data_size and the header Inference-Header-Content-Length",
+                                   path.text(), to_string(type))));
 }
 
 }  // namespace colony::runtime::oip

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "request/runtime/contract.h"
+#include "request/runtime/oip/json_path.h"
 
 namespace simdjson::dom {
 class element;
@@ -12,9 +13,9 @@ class element;
 
 namespace colony::runtime::oip {
 
-// `path`: of the field, for errors ("inputs[0].data"). `most`: no more elements than this can be there (bytes of the body).
+// `path`: of the field, for errors. `most`: no more elements than this can be there (bytes of the body).
 Result<std::string> read_data(const simdjson::dom::element& data, DataType type, const std::vector<int64_t>& shape,
-                              uint64_t count, const std::string& path, uint64_t most);
+                              uint64_t count, const JsonPath& path, uint64_t most);
 std::string shown(const simdjson::dom::element& value);  // at most 60 bytes of it
 
 }  // namespace colony::runtime::oip

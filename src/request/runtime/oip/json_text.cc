@@ -1,37 +1,42 @@
 // std::to_chars gives the shortest digits; a float that is a whole number keeps its ".0", so that readers keep its type.
 #include "request/runtime/oip/json_text.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstring>
+#include <type_traits>
 
 #include "base/check.h"
 
 namespace colony::runtime::oip {
 namespace {
 
-template <class T>
-void append_integer(std::string& out, T v) {
-  char buffer[24];
-  const auto end = std::to_chars(buffer, buffer + sizeof buffer, v).ptr;
-  out.append(buffer, end);
-}
+constexpr size_t kLongest = 32;  // of one number as text; the longest double takes 24
 
 template <class T>
-void append_real(std::string& out, T v) {
-  if (std::isnan(v)) {
-    out += "NaN";
-    return;
-  }
-  if (std::isinf(v)) {
-    out += v < 0 ? "-Infinity" : "Infinity";
-    return;
-  }
-  char buffer[40];
-  const auto end = std::to_chars(buffer, buffer + sizeof buffer, v).ptr;
-  const std::string_view digits(buffer, static_cast<size_t>(end - buffer));
-  out += digits;
-  if (digits.find_first_of(".en") == digits.npos) out += ".0";
+  requires std::is_integral_v<T>
+char* put(char* to, T v) {
+  return std::to_chars(to, to + kLongest, v).ptr;
+}
+
+char* put_word(char* to, std::string_view word) { return std::ranges::copy(word, to).out; }
+
+template <class T>
+  requires std::is_floating_point_v<T>
+char* put(char* to, T v) {
+  if (std::isnan(v)) return put_word(to, "NaN");
+  if (std::isinf(v)) return put_word(to, v < 0 ? "-Infinity" : "Infinity");
+  char* const end = std::to_chars(to, to + kLongest, v).ptr;
+  return std::string_view(to, end).find_first_of(".en") == std::string_view::npos ? put_word(end, ".0") : end;
+}
+
+char* put(char* to, bool v) { return put_word(to, v ? "true" : "false"); }
+
+template <class T>
+void append_number(std::string& out, T v) {
+  char buffer[kLongest + 2];
+  out.append(buffer, put(buffer, v));
 }
 
 template <class T>
@@ -39,6 +44,24 @@ T load(const char* at) {
   T v;
   std::memcpy(&v, at, sizeof v);
   return v;
+}
+
+// Through a block on the stack: a string that grew by every digit would look at its capacity for each.
+template <class T>
+void append_list(std::string& out, std::string_view data) {
+  constexpr size_t kAtOnce = 64;
+  char block[kAtOnce * (kLongest + 3)];
+  for (size_t at = 0; at < data.size();) {
+    char* to = block;
+    for (size_t n = 0; n < kAtOnce && at < data.size(); ++n, at += sizeof(T)) {
+      if (at > 0) *to++ = ',';
+      if constexpr (std::is_same_v<T, bool>)
+        to = put(to, data[at] != 0);
+      else
+        to = put(to, load<T>(data.data() + at));
+    }
+    out.append(block, to);
+  }
 }
 
 }  // namespace
@@ -66,33 +89,33 @@ void append_json_string(std::string& out, std::string_view s) {
   out += '"';
 }
 
-void append_json_number(std::string& out, int64_t v) { append_integer(out, v); }
-void append_json_number(std::string& out, uint64_t v) { append_integer(out, v); }
-void append_json_number(std::string& out, float v) { append_real(out, v); }
-void append_json_number(std::string& out, double v) { append_real(out, v); }
+void append_json_number(std::string& out, int64_t v) { append_number(out, v); }
+void append_json_number(std::string& out, uint64_t v) { append_number(out, v); }
+void append_json_number(std::string& out, float v) { append_number(out, v); }
+void append_json_number(std::string& out, double v) { append_number(out, v); }
 
 void append_json_shape(std::string& out, const std::vector<int64_t>& shape) {
   out += '[';
   for (size_t i = 0; i < shape.size(); ++i) {
     if (i > 0) out += ',';
-    append_integer(out, shape[i]);
+    append_number(out, shape[i]);
   }
   out += ']';
 }
 
-void append_json_element(std::string& out, DataType type, const char* at) {
+void append_json_elements(std::string& out, DataType type, std::string_view data) {
   switch (type) {
-    case DataType::kBool: out += *at != 0 ? "true" : "false"; return;
-    case DataType::kUint8: return append_integer(out, load<uint8_t>(at));
-    case DataType::kUint16: return append_integer(out, load<uint16_t>(at));
-    case DataType::kUint32: return append_integer(out, load<uint32_t>(at));
-    case DataType::kUint64: return append_integer(out, load<uint64_t>(at));
-    case DataType::kInt8: return append_integer(out, load<int8_t>(at));
-    case DataType::kInt16: return append_integer(out, load<int16_t>(at));
-    case DataType::kInt32: return append_integer(out, load<int32_t>(at));
-    case DataType::kInt64: return append_integer(out, load<int64_t>(at));
-    case DataType::kFp32: return append_real(out, load<float>(at));
-    case DataType::kFp64: return append_real(out, load<double>(at));
+    case DataType::kBool: return append_list<bool>(out, data);
+    case DataType::kUint8: return append_list<uint8_t>(out, data);
+    case DataType::kUint16: return append_list<uint16_t>(out, data);
+    case DataType::kUint32: return append_list<uint32_t>(out, data);
+    case DataType::kUint64: return append_list<uint64_t>(out, data);
+    case DataType::kInt8: return append_list<int8_t>(out, data);
+    case DataType::kInt16: return append_list<int16_t>(out, data);
+    case DataType::kInt32: return append_list<int32_t>(out, data);
+    case DataType::kInt64: return append_list<int64_t>(out, data);
+    case DataType::kFp32: return append_list<float>(out, data);
+    case DataType::kFp64: return append_list<double>(out, data);
     case DataType::kFp16:
     case DataType::kBf16:
     case DataType::kBytes: break;

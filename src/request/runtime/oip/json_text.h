@@ -18,7 +18,7 @@ void append_json_number(std::string& out, double v);
 // "[1,2,3]"
 void append_json_shape(std::string& out, const std::vector<int64_t>& shape);
 
-// One element at a time of a numeric or BOOL tensor (not FP16, BF16, BYTES); the data must have passed check_data.
-void append_json_element(std::string& out, DataType type, const char* at);
+// The elements of a numeric or BOOL tensor (not FP16, BF16, BYTES), with commas; the data must have passed check_data.
+void append_json_elements(std::string& out, DataType type, std::string_view data);
 
 }  // namespace colony::runtime::oip

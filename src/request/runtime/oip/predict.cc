@@ -202,7 +202,7 @@ class TensorWriter {
       if (t_.type == DataType::kBytes)
         append_json_string(out, elements_[at]);
       else
-        append_json_element(out, t_.type, t_.data.data() + at * element_size(t_.type));
+        append_json_elements(out, t_.type, t_.data.substr(at * element_size(t_.type), element_size(t_.type)));
       ++at;
       return;
     }
