@@ -5,6 +5,7 @@
 #include "app/binary.h"
 #include "app/house.h"
 #include "app/keeper_unit.h"
+#include "app/limits.h"
 #include "app/proxy_threads.h"
 #include "base/log.h"
 #include "control/master/host.h"
@@ -47,6 +48,7 @@ class AllInOne final : public House {
     p.tls = config_.tls;
     CO_TRY(p.trusted, proxy::TrustedSources::parse(config_.trusted_proxies));
     p.metrics = &metrics_;
+    set_limits(p, config_.limits);
     proxy_ = std::make_unique<proxy::Proxy>(loop_, *registry_, threads_->loops(), p);
     auto http = co_await proxy_->start();
     if (!http) {

@@ -6,12 +6,14 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "domain/settings_file.h"
 #include "request/proxy/forward/trusted_sources.h"
+#include "transport/http/head.h"
 
 namespace colony::app {
 namespace {
@@ -46,6 +48,24 @@ constexpr SettingRow kRows[] = {
     {"file", SettingKind::kFiles, "", "applications to deploy once it is up; several with commas between them", "",
      "-f"},
     {"detach", SettingKind::kSwitch, "false", "return as soon as it is ready", "", "-d"},
+    {"limits.connections", SettingKind::kCount, "20000", "client connections at once", ""},
+    {"limits.connections_per_address", SettingKind::kCount, "0", "... of one client address; 0 is no bound", ""},
+    {"limits.streams", SettingKind::kCount, "256", "HTTP/2 streams at once on one connection", ""},
+    {"limits.head_bytes", SettingKind::kBytes, "64KiB", "head of a request, at most 64KiB", ""},
+    {"limits.head_fields", SettingKind::kCount, "100", "fields of a head, at most 100", ""},
+    {"limits.url_bytes", SettingKind::kBytes, "16KiB", "target of a request", ""},
+    {"limits.body_bytes", SettingKind::kBytes, "0", "body of a request (bodies are streamed); 0 is no bound", ""},
+    {"limits.head_time_s", SettingKind::kSeconds, "10", "from a head's first byte to its last", ""},
+    {"limits.body_time_s", SettingKind::kSeconds, "30", "what a body may take before it must keep up with body_rate",
+     ""},
+    {"limits.body_rate", SettingKind::kBytes, "500", "bytes per second of a request's body; 0 is no bound", ""},
+    {"limits.send_time_s", SettingKind::kSeconds, "60", "span in which a client must take send_rate of its reply", ""},
+    {"limits.send_rate", SettingKind::kBytes, "500",
+     "bytes per second of a reply that a client must take; 0 is no bound", ""},
+    {"limits.idle_s", SettingKind::kSeconds, "75", "a connection without a request", ""},
+    {"limits.tunnel_idle_s", SettingKind::kSeconds, "300", "an upgraded connection (WebSocket) without a byte", ""},
+    {"limits.memory_bytes", SettingKind::kBytes, "1GiB",
+     "buffers of all connections and queues together; 0 is no bound", ""},
 };
 
 std::vector<std::string> split_files(std::string_view text) {
@@ -57,6 +77,26 @@ std::vector<std::string> split_files(std::string_view text) {
   }
   return out;
 }
+
+// "512", "64KiB", "1.5GiB"; nullopt for what is no size.
+std::optional<double> bytes_of(std::string_view text) {
+  double number = 0;
+  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (ec != std::errc{} || !(number >= 0) || number > 1e15) return std::nullopt;
+  const std::string_view unit(end, text.data() + text.size());
+  double factor = 1;
+  if (unit == "KiB")
+    factor = 1024;
+  else if (unit == "MiB")
+    factor = 1024.0 * 1024;
+  else if (unit == "GiB")
+    factor = 1024.0 * 1024 * 1024;
+  else if (!unit.empty())
+    return std::nullopt;
+  return std::floor(number * factor);
+}
+
+constexpr std::string_view kLimitGroup = "limits.";
 
 bool address_ok(std::string_view text) {
   const auto colon = text.rfind(':');
@@ -82,6 +122,7 @@ std::string wrong(const SettingRow& row, const std::string& value) {
       return sources ? "" : sources.error().message;
     }
     case SettingKind::kCount: return whole ? "" : "is no whole number from 0 to 100000";
+    case SettingKind::kBytes: return bytes_of(value) ? "" : "is no size, such as 500, 64KiB, 10MiB or 1GiB";
     case SettingKind::kSeconds:
       return numeric && number >= 0 && number <= 86400.0 * 365 ? "" : "is no number of seconds";
     case SettingKind::kSwitch: return value == "true" || value == "false" ? "" : "is neither true nor false";
@@ -132,14 +173,14 @@ std::span<const SettingRow> setting_rows() { return kRows; }
 
 std::string flag_of(const SettingRow& row) {
   std::string flag = "--" + std::string(row.key);
-  std::replace(flag.begin(), flag.end(), '_', '-');
+  std::replace_if(flag.begin(), flag.end(), [](char c) { return c == '_' || c == '.'; }, '-');
   return flag;
 }
 
 std::string variable_of(const SettingRow& row) {
   std::string name = "COLONY_" + std::string(row.key);
   std::transform(name.begin(), name.end(), name.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+                 [](unsigned char c) { return c == '.' ? '_' : static_cast<char>(std::toupper(c)); });
   return name;
 }
 
@@ -191,6 +232,20 @@ Result<Config> resolve(const std::map<std::string, std::string>& flags, const st
   needs("tls_cert", "tls_key");
   needs("tls_key", "tls_cert");
   needs("tls_client_ca", "tls_cert");
+  for (const auto& row : kRows) {
+    if (!row.key.starts_with(kLimitGroup)) continue;
+    const Config::Origin& o = c.origins.find(row.key)->second;
+    const std::string key(row.key.substr(kLimitGroup.size()));
+    const double number = bytes_of(o.value).value_or(0);  // counts and seconds are plain numbers
+    c.limits[key] = number;
+    const double most = key == "head_bytes" ? http::kMaxHeadBytes : key == "head_fields" ? http::kMaxFields : 1e15;
+    const bool zero_is_none = key == "connections_per_address" || key == "body_bytes" || key == "memory_bytes" ||
+                              key == "body_rate" || key == "send_rate";
+    if (number > most)
+      problems.push_back(fmt::format("{} (from {}): '{}' is above {}", row.key, o.source, o.value, most));
+    if (number == 0 && !zero_is_none)
+      problems.push_back(fmt::format("{} (from {}): '{}' must be above 0", row.key, o.source, o.value));
+  }
   if (!problems.empty()) {
     std::string all;
     for (const auto& p : problems) all += (all.empty() ? "" : "\n") + p;
@@ -233,7 +288,7 @@ std::string print_config(const Config& config, bool json) {
   for (const auto& row : kRows) {
     const auto& o = config.origins.find(row.key)->second;
     out +=
-        fmt::format("{:<18} {:<40} # {}\n", fmt::format("{}:", row.key), o.value.empty() ? "\"\"" : o.value, o.source);
+        fmt::format("{:<32} {:<40} # {}\n", fmt::format("{}:", row.key), o.value.empty() ? "\"\"" : o.value, o.source);
   }
   return out;
 }

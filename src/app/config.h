@@ -13,10 +13,23 @@
 
 namespace colony::app {
 
-enum class SettingKind : uint8_t { kText, kAddress, kNetworks, kPath, kCount, kSeconds, kSwitch, kChoice, kFiles };
+enum class SettingKind : uint8_t {
+  kText,
+  kAddress,
+  kNetworks,
+  kPath,
+  kCount,
+  kBytes,
+  kSeconds,
+  kSwitch,
+  kChoice,
+  kFiles
+};
 
 struct SettingRow {
-  std::string_view key;  // in the file: "data_dir"; the flag is --data-dir, the variable COLONY_DATA_DIR
+  // In the file: "data_dir"; the flag is --data-dir, the variable COLONY_DATA_DIR. "limits.idle_s" is the key idle_s of the
+  // group `limits`, --limits-idle-s and COLONY_LIMITS_IDLE_S.
+  std::string_view key;
   SettingKind kind;
   std::string_view fallback;  // as text
   std::string_view help;
@@ -40,7 +53,8 @@ struct Config {
   Duration drain_timeout = 30s;       // Ctrl-C: how long running requests may take to end
   std::string token;                  // read from token_file
   bool detach = false;
-  std::vector<std::string> files;  // applications to deploy once it is up; "-" is stdin
+  std::vector<std::string> files;        // applications to deploy once it is up; "-" is stdin
+  std::map<std::string, double> limits;  // of the proxy, by key without "limits."; see app/limits.h
 
   struct Origin {
     std::string value, source;  // source: "flag", "COLONY_HTTP", "colony.yaml:3", "default"

@@ -6,6 +6,10 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <tuple>
+
+#include "app/limits.h"
+#include "app/role_payload.h"
 
 namespace colony::app {
 namespace {
@@ -71,6 +75,57 @@ TEST(Config, FilesAreAListOfAbsolutePathsWhereverTheyComeFrom) {
   ASSERT_TRUE(c) << c.error().message;
   EXPECT_EQ(c->files, (std::vector<std::string>{"-"}));
   std::filesystem::remove(path);
+}
+
+TEST(Config, LimitsAreAGroupWithUnits) {
+  const auto path = file("limits:\n  idle_s: 5\n  url_bytes: 4KiB\n  streams: 7\nlimits.body_bytes: 1.5MiB\n");
+  auto c = resolve({{"limits.memory_bytes", "2GiB"}}, path, [](const char* name) {
+    return std::string_view(name) == "COLONY_LIMITS_HEAD_TIME_S" ? text("3") : no_env(name);
+  });
+  ASSERT_TRUE(c) << c.error().message;
+  EXPECT_EQ(c->limits.at("idle_s"), 5);
+  EXPECT_EQ(c->limits.at("url_bytes"), 4096);
+  EXPECT_EQ(c->limits.at("streams"), 7);
+  EXPECT_EQ(c->limits.at("body_bytes"), 1.5 * 1024 * 1024);
+  EXPECT_EQ(c->limits.at("memory_bytes"), 2.0 * 1024 * 1024 * 1024);
+  EXPECT_EQ(c->limits.at("head_time_s"), 3);
+  EXPECT_EQ(c->limits.at("connections"), 20000);
+  for (const auto& row : setting_rows())
+    if (row.key == "limits.idle_s") EXPECT_EQ(flag_of(row), "--limits-idle-s");
+  proxy::ProxyOptions options;
+  set_limits(options, c->limits);
+  EXPECT_EQ(options.server.idle_timeout, 5s);
+  EXPECT_EQ(options.server.max_url, 4096u);
+  EXPECT_EQ(options.max_memory, size_t{2} << 30);
+  const auto again = role_payload_from_json(to_json(RolePayload{.limits = c->limits}));
+  EXPECT_EQ(again->limits, c->limits) << "a proxy in a process of its own has the same";
+  std::filesystem::remove(path);
+}
+
+TEST(Config, DefaultLimitsAreThoseOfTheServer) {
+  auto c = resolve({}, "", no_env);
+  proxy::ProxyOptions from_config, plain;
+  set_limits(from_config, c->limits);
+  const http::ServerOptions &a = from_config.server, &b = plain.server;
+  EXPECT_EQ(
+      std::tie(a.max_connections, a.max_per_address, a.max_streams, a.max_head_bytes, a.max_head_fields, a.max_url),
+      std::tie(b.max_connections, b.max_per_address, b.max_streams, b.max_head_bytes, b.max_head_fields, b.max_url));
+  EXPECT_EQ(std::tie(a.max_body, a.body_rate, a.send_rate, from_config.max_memory),
+            std::tie(b.max_body, b.body_rate, b.send_rate, plain.max_memory));
+  EXPECT_EQ(std::tie(a.head_timeout, a.body_timeout, a.send_timeout, a.idle_timeout, a.tunnel_idle),
+            std::tie(b.head_timeout, b.body_timeout, b.send_timeout, b.idle_timeout, b.tunnel_idle));
+}
+
+TEST(Config, ALimitThatIsNoneOrTooMuchIsRefused) {
+  auto c = resolve(
+      {{"limits.head_bytes", "65KiB"}, {"limits.idle_s", "0"}, {"limits.url_bytes", "4kb"}, {"limits.streams", "x"}},
+      "", no_env);
+  ASSERT_FALSE(c);
+  for (const char* part : {"--limits-url-bytes): '4kb' is no size", "--limits-streams", "limits.idle_s"})
+    EXPECT_NE(c.error().message.find(part), std::string::npos) << part << " in\n" << c.error().message;
+  c = resolve({{"limits.head_bytes", "65KiB"}}, "", no_env);
+  ASSERT_FALSE(c);
+  EXPECT_NE(c.error().message.find("'65KiB' is above 65536"), std::string::npos) << c.error().message;
 }
 
 TEST(Config, ControlOffLoopbackNeedsAToken) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include "app/limits.h"
 #include "app/listen_file.h"
 #include "app/listening_sockets.h"
 #include "app/proxy_threads.h"
@@ -43,6 +44,7 @@ class ProxyRole final : public Role {
     o.tls = {payload_.tls_cert, payload_.tls_key, payload_.tls_client_ca};
     // The launcher has checked it; what cannot be read trusts nobody.
     if (auto sources = proxy::TrustedSources::parse(payload_.trusted_proxies)) o.trusted = std::move(*sources);
+    set_limits(o, payload_.limits);
     o.metrics = &metrics_;
     proxy_ = std::make_unique<proxy::Proxy>(context_.loop, discovery_, threads_->loops(), o);
     auto at = co_await proxy_->start();

@@ -21,7 +21,8 @@ std::string to_json(const RolePayload& p) {
               {"trusted_proxies", p.trusted_proxies},
               {"node", p.node},
               {"loops", p.loops},
-              {"log_level", p.log_level}}
+              {"log_level", p.log_level},
+              {"limits", p.limits}}
       .dump();
 }
 
@@ -43,6 +44,7 @@ Result<RolePayload> role_payload_from_json(std::string_view text) {
     p.node = doc.value("node", "");
     p.loops = doc.value("loops", 0);
     p.trusted_proxies = doc.value("trusted_proxies", "");
+    p.limits = doc.value("limits", p.limits);
     p.log_level = doc.value("log_level", "info");
   } catch (const json::exception& e) {
     return fail(invalid_argument(std::string("role payload: ") + e.what(), "bad_payload"));

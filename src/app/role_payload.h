@@ -2,6 +2,7 @@
 // struct: each role reads what it needs.
 #pragma once
 
+#include <map>
 #include <string>
 
 #include "base/result.h"
@@ -16,8 +17,9 @@ struct RolePayload {
   std::string tls_cert, tls_key, tls_client_ca;  // proxy: paths
   std::string take_over;                         // proxy: where the one that it replaces lends its listening sockets
   std::string node;
-  int loops = 0;                // proxy
-  std::string trusted_proxies;  // proxy
+  int loops = 0;                         // proxy
+  std::string trusted_proxies;           // proxy
+  std::map<std::string, double> limits;  // proxy: Config::limits
   std::string log_level = "info";
 };
 

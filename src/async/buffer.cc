@@ -2,7 +2,9 @@
 // each byte is moved a bounded number of times however large the queue gets.
 #include "async/buffer.h"
 
+#include <algorithm>
 #include <bit>
+#include <cstdint>
 #include <cstring>
 #include <utility>
 
@@ -13,7 +15,11 @@ namespace {
 size_t class_of(size_t size) {
   return static_cast<size_t>(std::countr_zero(size) - std::countr_zero(SlabPool::kSmallest));
 }
+// WHY signed: at the end of a program another thread may give back what this one lent.
+thread_local int64_t lent = 0;
 }  // namespace
+
+size_t SlabPool::lent_here() { return static_cast<size_t>(std::max<int64_t>(lent, 0)); }
 
 SlabPool::~SlabPool() {
   for (auto& blocks : idle_) {
@@ -24,6 +30,7 @@ SlabPool::~SlabPool() {
 SlabPool::Slab SlabPool::borrow(size_t at_least) {
   const size_t size = std::bit_ceil(at_least < kSmallest ? kSmallest : at_least);
   const size_t c = class_of(size);
+  lent += static_cast<int64_t>(size);
   if (c < kClasses && !idle_[c].empty()) {
     char* block = idle_[c].back();
     idle_[c].pop_back();
@@ -34,6 +41,7 @@ SlabPool::Slab SlabPool::borrow(size_t at_least) {
 
 void SlabPool::give_back(Slab slab) {
   const size_t c = class_of(slab.size);
+  lent -= static_cast<int64_t>(slab.size);
   if (c < kClasses && (idle_[c].size() + 1) * slab.size <= kKeptPerClass) {
     idle_[c].push_back(slab.data);
   } else {

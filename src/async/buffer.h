@@ -27,6 +27,8 @@ class SlabPool {
   };
   Slab borrow(size_t at_least);
   void give_back(Slab slab);
+  // Bytes of blocks that are lent, of all pools of the calling thread: a loop's own, since a loop is one thread.
+  static size_t lent_here();
 
  private:
   std::array<std::vector<char*>, kClasses> idle_;

@@ -32,4 +32,21 @@ bool is_utf8(std::string_view s) {
   return true;
 }
 
+bool Utf8Walk::take(std::string_view piece) {
+  for (const char c : piece) {
+    const auto b = static_cast<uint8_t>(c);
+    if (expected_ > 0) {
+      if (b < low_ || b > high_) return false;
+      --expected_;
+      low_ = 0x80, high_ = 0xBF;
+    } else if (b >= 0x80) {
+      if (b < 0xC2 || b > 0xF4) return false;
+      expected_ = b < 0xE0 ? 1 : b < 0xF0 ? 2 : 3;
+      low_ = b == 0xE0 ? 0xA0 : b == 0xF0 ? 0x90 : 0x80;
+      high_ = b == 0xED ? 0x9F : b == 0xF4 ? 0x8F : 0xBF;
+    }
+  }
+  return true;
+}
+
 }  // namespace colony

@@ -44,7 +44,8 @@ void add_settings(CLI::App& verb, UpFlags& flags) {
               flag, [&flags, key](const std::string& v) { flags.values[key] = v; }, help)
           ->type_name(row.kind == app::SettingKind::kAddress ? "HOST:PORT"
                       : row.kind == app::SettingKind::kPath  ? "PATH"
-                                                             : "VALUE");
+                                                             : "VALUE")
+          ->group(row.key.starts_with("limits.") ? "Limits (docs/limits.md)" : "OPTIONS");
     }
   }
   verb.add_option("--config", flags.config_file, "YAML file with the same settings as keys (data_dir: ...)")

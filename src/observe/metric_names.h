@@ -45,6 +45,14 @@ inline constexpr MetricFamily kTlsReloads{
 inline constexpr MetricFamily kTlsExpiry{.name = "colony_tls_certificate_expiry_timestamp_seconds",
                                          .help = "When the certificate that a proxy shows ends, as Unix time.",
                                          .kind = MetricKind::kGauge};
+inline constexpr MetricFamily kLimitHits{
+    .name = "colony_limit_hits_total",
+    .help = "Requests and connections that were refused or ended by a limit (docs/limits.md).",
+    .labels = {"limit"}};
+inline constexpr MetricFamily kLimitUsed{.name = "colony_limit_used",
+                                         .help = "How much of a limit is used: open connections, bytes in buffers.",
+                                         .kind = MetricKind::kGauge,
+                                         .labels = {"limit"}};
 inline constexpr MetricFamily kRouterRequests{.name = "colony_router_requests_total",
                                               .help = "Requests that a proxy has sent to a replica of the deployment.",
                                               .labels = {"application", "deployment"},

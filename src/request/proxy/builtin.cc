@@ -42,6 +42,8 @@ BuiltinReply models(const ServerView& v, bool index) {
 }  // namespace
 
 BuiltinReply answer_builtin(std::string_view method, std::string_view path, const ServerView& v) {
+  if (path == "*")  // OPTIONS about the server as a whole: every route answers what it likes
+    return {.status = 204, .content_type = "", .extra = "allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"};
   if (path == "/v2/repository/index") return method == "POST" ? models(v, true) : wrong_method(method, path, "POST");
   if (method != "GET" && method != "HEAD") return wrong_method(method, path, "GET, HEAD");
   if (path == "/-/healthz") {

@@ -74,9 +74,16 @@ void Proxy::show_certificate() { expiry_.set(to_seconds(certificates_->current()
 
 async::Task<Result<async::Endpoint>> Proxy::start() {
   CO_TRY_VOID(open_certificates());
+  const auto memory = std::make_shared<MemoryBudget>(options_.max_memory, loops_.size());
+  const auto connections =
+      std::make_shared<http::SharedConnections>(options_.server.max_connections, options_.server.max_per_address);
   for (size_t i = 0; i < loops_.size(); ++i) {
-    ProxyLoop::Options options{
-        .node = options_.node, .trusted = options_.trusted, .server = options_.server, .metrics = options_.metrics};
+    ProxyLoop::Options options{.node = options_.node,
+                               .trusted = options_.trusted,
+                               .server = options_.server,
+                               .memory = memory,
+                               .metrics = options_.metrics};
+    options.server.connections = connections;
     options.server.reuse_port = loops_.size() > 1;
     loops_[i]->loop->post(
         [one = loops_[i], i, options] { one->data = std::make_unique<ProxyLoop>(*one->loop, i, options); });

@@ -25,8 +25,9 @@ struct ProxyOptions {
   TrustedSources trusted;  // whose x-forwarded-* are believed
   Duration lease = 5s;
   Duration renew = 1s;
-  http::ServerOptions server;
+  http::ServerOptions server;           // its bounds of connections hold over all loops
   tls::Files tls;                       // empty: the port speaks plain HTTP
+  size_t max_memory = size_t{1} << 30;  // LIMIT: buffers of all loops; above it new requests get 503. 0: no bound
   observe::Metrics* metrics = nullptr;  // outlives the proxy
 };
 

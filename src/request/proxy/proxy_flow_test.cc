@@ -135,6 +135,62 @@ TEST(ProxyFlow, ASlowClientStopsOnlyItsOwnStream) {
   EXPECT_EQ(w.reply(*slow).body.size(), 50'000'000u);
 }
 
+TEST(ProxyFlow, TheReplicaSaysWhetherABodyIsWanted) {
+  ProxyWorld w;
+  auto& r = w.replica("r1");
+  w.deploy("app", "/", {r.record()});
+  auto c = w.client();
+  const string expect = "Expect: 100-continue\r\n";
+  c->send("POST /hold HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n" + expect + "\r\n");
+  ASSERT_TRUE(w.until([&] { return c->take() == "HTTP/1.1 100 Continue\r\n\r\n"; }));
+  EXPECT_EQ(r.service.calls.size(), 1u) << "it comes from behind";
+  c->send("abc");
+  ASSERT_TRUE(w.until([&] { return r.service.last().ended; }));
+  r.service.last().release("done");
+  EXPECT_EQ(w.reply(*c).body, "done");
+
+  c->send("POST /early HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n" + expect + "\r\n");
+  const WireReply early = w.reply(*c);
+  EXPECT_EQ(early.status, 413) << "the final answer instead of the interim one";
+  EXPECT_TRUE(has(early.head, "connection: close")) << early.head;
+  EXPECT_EQ(w.ask("POST", "/echo", "x", "Expect: gold\r\n").status, 417);
+  EXPECT_EQ(w.ask("POST", "/-/nothing", "x", expect).status, 404);
+}
+
+TEST(ProxyFlow, InterimRepliesPassToTheClient) {
+  ProxyWorld w;
+  w.deploy("app", "/", {w.replica("r1").record()});
+  auto c = w.client();
+  c->send(ProxyWorld::text("GET", "/interim"));
+  ASSERT_TRUE(w.until([&] { return has(c->text, "late"); }));
+  EXPECT_TRUE(c->text.starts_with("HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\nHTTP/1.1 200 OK\r\n")) << c->text;
+}
+
+TEST(ProxyFlow, OptionsOfTheServerAsAWholeAreAnsweredHere) {
+  ProxyWorld w;
+  w.deploy("app", "/", {w.replica("r1").record()});
+  for (const char* target : {"*", "http://h"}) {
+    const WireReply reply = w.ask("OPTIONS", target);
+    EXPECT_EQ(reply.status, 204);
+    EXPECT_TRUE(has(reply.head, "allow: GET, ")) << reply.head;
+  }
+  EXPECT_EQ(w.ask("OPTIONS", "/echo").status, 200);
+  EXPECT_EQ(w.replica("r1").service.calls.size(), 1u);
+}
+
+TEST(ProxyFlow, WhatTravelsOnIsInOriginFormAndOurVersion) {
+  ProxyWorld w;
+  auto& r = w.replica("r1");
+  w.deploy("app", "/", {r.record()});
+  EXPECT_EQ(w.ask("GET", "http://other:81/echo?q").status, 200);
+  EXPECT_TRUE(r.service.last().head.starts_with("GET /echo?q HTTP/1.1\r\nHost: other:81\r\n")) << r.service.last().head;
+  EXPECT_FALSE(has(r.service.last().head, "Host: h\r\n"));
+  auto c = w.client();
+  c->send("GET /echo HTTP/1.0\r\n\r\n");
+  EXPECT_EQ(w.reply(*c).status, 200);
+  EXPECT_TRUE(r.service.last().head.starts_with("GET /echo HTTP/1.1\r\nHost: \r\n")) << r.service.last().head;
+}
+
 TEST(ProxyFlow, AStreamedReplyFlowsAsItComes) {
   ProxyWorld w;
   auto& r = w.replica("r1");

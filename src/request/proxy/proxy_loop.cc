@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "async/buffer.h"
 #include "observe/metric_names.h"
 
 namespace colony::proxy {
@@ -19,6 +20,7 @@ ProxyLoop::ProxyLoop(async::Loop& loop, size_t index, Options options)
       options_(std::move(options)),
       shard_(options_.metrics ? options_.metrics->shard() : nullptr),
       unrouted_(shard_.get(), "", "", ""),
+      limits_(shard_.get()),
       flush_(loop, [this] { flush_fresh(); }),
       reaper_(loop, [this] { reap(); }),
       gauges_(loop, [this] { show_gauges(); }),
@@ -44,7 +46,9 @@ ProxyLoop::~ProxyLoop() {
 }
 
 Result<async::Endpoint> ProxyLoop::listen(const async::Endpoint& at) {
-  TRY(server_, http::Server::listen(loop_, at, *this, options_.server));
+  http::ServerOptions server = options_.server;
+  server.relay_continue = true;  // whether a body is wanted is the replica's to say
+  TRY(server_, http::Server::listen(loop_, at, *this, server));
   return server_->endpoint();
 }
 
@@ -104,6 +108,13 @@ http::ExchangeHandler* ProxyLoop::on_request(http::Exchange& exchange, const htt
   const Resolved r = snapshot_ ? snapshot_->routes->resolve(head.path, grpc) : RouteTable().resolve(head.path, grpc);
   if (r.target == Target::kBuiltin && grpc) return grpc_.on_request(exchange, head);
   Forward& f = take();
+  if ((r.target == Target::kDeployment || r.target == Target::kPeekModel) && !has_memory()) {
+    limits_.memory_hit();
+    const Error error = unavailable("the proxy's buffers are full", "memory_bytes");
+    f.begin_answered(exchange, head, grpc ? 200 : 503);
+    http::reply_error(exchange, grpc, error, "x-colony-reason: " + error.reason + "\r\n" + id_line(exchange, head));
+    return &f;
+  }
   switch (r.target) {
     case Target::kDeployment: f.begin(exchange, head, {by_index_[r.deployment], r.inference}); break;
     case Target::kPeekModel: f.begin(exchange, head, {nullptr, true}); break;
@@ -122,6 +133,10 @@ http::ExchangeHandler* ProxyLoop::on_request(http::Exchange& exchange, const htt
     }
   }
   return &f;
+}
+
+bool ProxyLoop::has_memory() {
+  return !options_.memory || options_.memory->admits(index_, async::SlabPool::lent_here() + kept_bytes_);
 }
 
 Forward& ProxyLoop::take() {
@@ -195,6 +210,8 @@ void ProxyLoop::show_gauges() {
   tls_failed_.add(now.tls.failed - before.failed);
   tls_timed_out_.add(now.tls.timed_out - before.timed_out);
   tls_crowded_out_.add(now.tls.crowded_out - before.crowded_out);
+  has_memory();  // shows what this loop holds to the others, also while it has no requests
+  limits_.show(now, options_.memory && index_ == 0 ? options_.memory->held() : 0);
   gauges_.arm_after(kGaugesEvery);
 }
 

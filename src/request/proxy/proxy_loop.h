@@ -10,8 +10,10 @@
 #include <vector>
 
 #include "async/deferred.h"
+#include "request/proxy/admit/memory.h"
 #include "request/proxy/builtin_grpc.h"
 #include "request/proxy/forward/forward.h"
+#include "request/proxy/limit_probe.h"
 #include "request/proxy/snapshot.h"
 #include "transport/http/server.h"
 
@@ -23,7 +25,8 @@ class ProxyLoop final : public http::Service, private ForwardHost {
     std::string node;  // replicas of this node come first
     TrustedSources trusted;
     http::ServerOptions server;
-    observe::Metrics* metrics = nullptr;  // outlives the loop; null: nothing is shown
+    std::shared_ptr<MemoryBudget> memory = {};  // null: no bound
+    observe::Metrics* metrics = nullptr;        // outlives the loop; null: nothing is shown
   };
   ProxyLoop(async::Loop& loop, size_t index, Options options);
   ~ProxyLoop() override;
@@ -56,6 +59,7 @@ class ProxyLoop final : public http::Service, private ForwardHost {
 
   std::string id_line(const http::RequestHead& head);
   Forward& take();
+  bool has_memory();
   ServerView view() const;
   void flush_fresh();
   void reap();
@@ -71,6 +75,7 @@ class ProxyLoop final : public http::Service, private ForwardHost {
   uint64_t shown_bad_ = 0;
   observe::Counter tls_full_, tls_resumed_, tls_failed_, tls_timed_out_, tls_crowded_out_;
   tls::AcceptorStats shown_tls_;
+  LimitProbe limits_;
   std::shared_ptr<const Snapshot> snapshot_;
   bool draining_ = false;
   std::map<std::string, std::unique_ptr<DeploymentQueue>> deployments_;  // by key

@@ -7,6 +7,7 @@
 
 #include "request/replica/call.h"
 #include "request/replica/infer_call.h"
+#include "transport/http/ws.h"
 
 namespace colony::replica {
 namespace {
@@ -80,6 +81,37 @@ class EchoCall final : public http::ExchangeHandler {
   bool started_ = false, whole_ = false;
 };
 
+// Sends every message back.
+class EchoSocket final : public http::WebSocketHandler {
+ public:
+  EchoSocket(Core& core, const RequestIds& ids) : core_(core), ids_(ids), began_(core.loop.now()) {}
+
+  // An error is the caller's to answer; nothing is left of the socket then.
+  static Result<http::ExchangeHandler*> open(Core& core, http::Exchange& exchange, const http::RequestHead& head,
+                                             std::string& lines_of_error) {
+    const RequestIds ids(core, head);
+    auto self = std::make_unique<EchoSocket>(core, ids);
+    TRY(self->socket_, http::WebSocket::accept(exchange, head, ids.lines(), *self, {}, lines_of_error));
+    core.opened();
+    ++core.raw_streams;
+    return self.release()->socket_;
+  }
+
+  void on_message(Kind kind, std::string_view data) override { socket_->send(kind, data); }
+  void on_closed(uint16_t code) override {
+    --core_.raw_streams;
+    core_.closed(code == http::ws::kAbnormal);
+    log_access(ids_, fmt::format("echo by WebSocket, closed with {},", code), 101, core_.loop.now() - began_, nullptr);
+    delete this;
+  }
+
+ private:
+  Core& core_;
+  RequestIds ids_;
+  TimePoint began_;
+  http::WebSocket* socket_ = nullptr;
+};
+
 bool is_echo(const Core& core) { return core.spec.runtime == "echo" && core.spec.transform.empty(); }
 
 http::ExchangeHandler* refuse(Core& core, http::Exchange& exchange, const http::RequestHead& head, const Error& error) {
@@ -116,7 +148,13 @@ http::ExchangeHandler* serve_raw(Core& core, http::Exchange& exchange, const htt
     e.retry = Retry::kYes;
     return refuse(core, exchange, head, e);
   }
-  return new EchoCall(core, exchange, head);
+  if (!http::wants_websocket(head)) return new EchoCall(core, exchange, head);
+  std::string lines;
+  auto socket = EchoSocket::open(core, exchange, head, lines);
+  if (socket) return *socket;
+  http::reply_with(exchange, lines.empty() ? 400 : 426, "application/json", http::error_json(socket.error()),
+                   lines + RequestIds(core, head).lines());
+  return new AnsweredCall(exchange);
 }
 
 }  // namespace colony::replica

@@ -1,4 +1,4 @@
-// Raw HTTP to a deployment: an echo deployment streams the body back; a deployment with a transform turns the body into
+// Raw HTTP to a deployment: an echo deployment streams the body back, and the messages of a WebSocket; a deployment with a transform turns the body into
 // tensors and the model's answer into bytes; any other speaks the Open Inference Protocol only and says so.
 #pragma once
 

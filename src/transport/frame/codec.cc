@@ -38,6 +38,7 @@ std::string_view why_bad_header(const Header& h) {
     case Type::kRing:
       return h.length == 0 && h.head_len <= 1 ? "" : "a ring's frame has a payload or an unknown answer";
     case Type::kGoaway: return h.length == 0 ? "" : "a goaway has a payload";
+    case Type::kDrain: return h.length == 0 ? "" : "a drain has a payload";
     case Type::kRequest:
     case Type::kReply:
     case Type::kBody:

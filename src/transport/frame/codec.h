@@ -21,17 +21,19 @@ inline constexpr int64_t kStreamCredit = 256 * 1024;  // per stream and directio
 enum class Type : uint8_t {
   kHello = 1,    // payload: u32 version, u32 features, u32 max streams
   kRequest = 2,  // payload: head block of head_len bytes, then body; aux2 = deadline in ms (0: none)
-  kReply = 3,    // payload: head block of head_len bytes, then body
-  kBody = 4,     // payload: body
-  kEnd = 5,      // payload: trailer lines, may be empty
-  kCredit = 6,   // head_len field = bytes granted to the receiver of this frame
-  kCancel = 7,   // the caller no longer wants the call (no payload), or the replica breaks its reply off (payload: one
-                 // byte Code, then a text)
-  kPing = 8,     // payload 8 bytes, echoed in kPong
+  kReply = 3,   // payload: head block of head_len bytes, then body; an interim reply (status below 200) has none and no
+                // end. After status 101 the call is a tunnel: bodies both ways until each side has given its end
+  kBody = 4,    // payload: body
+  kEnd = 5,     // payload: trailer lines, may be empty
+  kCredit = 6,  // head_len field = bytes granted to the receiver of this frame
+  kCancel = 7,  // the caller no longer wants the call (no payload), or the replica breaks its reply off (payload: one
+                // byte Code, then a text)
+  kPing = 8,    // payload 8 bytes, echoed in kPong
   kPong = 9,
   kRing = 11,    // from the proxy, right after the hellos: go over to shared memory, whose descriptors come beside this
                  // frame; from the replica: its answer, head_len = 1 for yes
   kGoaway = 10,  // from the replica: start no new call here; from the proxy: no further call follows
+  kDrain = 12,   // from the proxy, of a tunnel: end it as its protocol can (no payload)
 };
 
 inline constexpr uint32_t kFeatureRing = 1;  // of a hello; both must have it

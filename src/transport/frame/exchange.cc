@@ -30,7 +30,8 @@ void ServerCall::reply(std::string_view block, std::string_view body, More more)
 }
 
 void ServerCall::reply(const http::ReplyHead& head, std::string_view body, More more) {
-  if (stream_ == 0 || replied_ || cut_ || head.status < 200) return;  // the link carries no interim replies
+  if (stream_ == 0 || replied_ || cut_) return;
+  if (head.status < 200) return interim(head, body);
   const bool whole = more == More::kNo;
   no_body_ = head_request_ || head.bodiless();
   if (whole && !no_body_ && head.content_length && *head.content_length != body.size()) {
@@ -60,6 +61,25 @@ void ServerCall::reply(const http::ReplyHead& head, std::string_view body, More 
   out_.sent(first, end);
   if (!end) out_.send(*connection_.stream_, stream_, body.substr(first), whole);
   settle_if_over();
+}
+
+// The lines of the switch are the connection's own and were dropped: a 101 says anew what is spoken from here on.
+void ServerCall::interim(const http::ReplyHead& head, std::string_view body) {
+  std::string lines;
+  if (head.status == 101) {
+    const auto protocol = head.find("upgrade");
+    if (!upgrade_ || !protocol) {
+      LOG(error, "a service switches protocols {}", protocol ? "unasked" : "without saying to which");
+      return abort(internal_error("a reply of status 101 does not fit the request", "bad_reply"));
+    }
+    lines = "connection: upgrade\r\nupgrade: " + std::string(*protocol) + "\r\n";
+    replied_ = tunnel_ = true;
+  }
+  Header h{};
+  h.type = Type::kReply;
+  h.stream = stream_;
+  write_head_frame(*connection_.stream_, h, head, lines, {});
+  if (tunnel_ && !body.empty()) out_.send(*connection_.stream_, stream_, body, false);
 }
 
 void ServerCall::body(std::string_view data, More more) {

@@ -54,13 +54,17 @@ class FramedLink final : public Link, public async::StreamHandler {
     return c && !c->doomed ? c->out.writable() : 0;
   }
   void body(CallId id, std::string_view data, bool end) override {
-    if (Call* c = find_live(id)) c->out.send(*stream_, wire(*c), data, end);
+    Call* c = find_live(id);
+    if (!c) return;
+    c->out.send(*stream_, wire(*c), data, end);
+    end_tunnel_if_over(*c);
   }
   void end(CallId id, std::string_view trailers) override {
     Call* c = find_live(id);
     if (!c) return;
     const bool good = trailers.size() <= http::kMaxTrailerBytes && http::valid_trailers(trailers);
     c->out.end(*stream_, wire(*c), good ? trailers : std::string_view{});
+    end_tunnel_if_over(*c);
   }
   void consumed(CallId id, size_t reply_bytes) override {
     if (Call* c = find_live(id)) c->in.consumed(*stream_, wire(*c), reply_bytes);
@@ -70,6 +74,14 @@ class FramedLink final : public Link, public async::StreamHandler {
     if (!c) return;
     if (!c->doomed && stream_) send_cancel(wire(*c));
     release(*c);
+  }
+  void drain(CallId id) override {
+    const Call* c = find_live(id);
+    if (!c || !c->tunnel) return;
+    Header h{};
+    h.type = Type::kDrain;
+    h.stream = wire(*c);
+    write_frame(*stream_, h);
   }
   size_t outstanding() const override { return open_; }
   size_t pending() const override { return stream_ ? stream_->pending() : 0; }
@@ -87,6 +99,7 @@ class FramedLink final : public Link, public async::StreamHandler {
     mutable Outflow out;
     Inflow in;
     bool replied = false, doomed = false;
+    bool tunnel = false, reply_ended = false;  // reply_ended: of a tunnel, which goes on in the other direction
   };
 
   static uint32_t wire(const Call& c) { return (c.generation & 0xffff) << 16 | c.slot; }
@@ -131,6 +144,8 @@ class FramedLink final : public Link, public async::StreamHandler {
   bool take_body(Call& call, const Header& header, std::string_view payload);
   bool take_end(Call& call, std::string_view trailers);
   bool take_cancel(Call& call, std::string_view payload);
+  bool take_credit(Call& call, uint32_t bytes);
+  void end_tunnel_if_over(Call& call);
   bool bad_reply(Call& call, std::string_view why);
   bool bad_peer(std::string_view why) {
     return die(broken("the replica does not keep to the protocol: " + std::string(why)));
@@ -189,7 +204,7 @@ FramedLink::Call& FramedLink::acquire(CallHandler& handler) {
   Call& c = calls_[slot];
   c.handler = &handler;
   c.doomed = !fits;
-  c.replied = false;
+  c.replied = c.tunnel = c.reply_ended = false;
   c.out.reset();
   c.in.reset();
   if (++open_ == 2 && shared_) shared_->gather(true);
@@ -293,6 +308,7 @@ bool FramedLink::take(const Header& header, std::string_view payload) {
     }
     case Type::kRing: return take_ring_answer(header.head_len == 1);
     case Type::kRequest: return bad_peer("it sent a request");
+    case Type::kDrain: return bad_peer("it sent a drain");
     default: break;
   }
   Call* call = nullptr;
@@ -308,8 +324,21 @@ bool FramedLink::take(const Header& header, std::string_view payload) {
     case Type::kCancel: return take_cancel(*call, payload);
     default: break;
   }
-  if (call->out.grant(*stream_, header.stream, header.head_len)) call->handler->on_writable();
+  return take_credit(*call, header.head_len);
+}
+
+bool FramedLink::take_credit(Call& call, uint32_t bytes) {
+  const bool* gone = gone_;
+  if (call.out.grant(*stream_, wire(call), bytes))
+    call.handler->on_writable();
+  else
+    end_tunnel_if_over(call);
   return !*gone && !closed_;
+}
+
+// Both halves have ended and nothing waits for credit any more.
+void FramedLink::end_tunnel_if_over(Call& call) {
+  if (call.tunnel && call.reply_ended && call.out.ended()) release(call).on_tunnel_over();
 }
 
 bool FramedLink::take_hello(std::string_view payload) {
@@ -372,7 +401,14 @@ bool FramedLink::take_reply(Call& call, const Header& header, std::string_view p
   if (state == http::ParseState::kBad) return bad_reply(call, error.message);
   if (state == http::ParseState::kNeedMore || head.block.size() != block.size())
     return bad_reply(call, "it is not one whole head");
-  if (head.status < 200) return bad_reply(call, "an interim reply");
+  if (head.status < 200) {
+    if ((header.flags & kFlagEnd) != 0) return bad_reply(call, "an interim reply that ends the call");
+    if (head.status != 101 && !body.empty()) return bad_reply(call, "an interim reply with a body");
+    if (head.status == 101 && call.out.ended()) return bad_reply(call, "a tunnel for a request that has ended");
+    call.replied = call.tunnel = head.status == 101;
+    call.handler->on_reply(head, body, false);
+    return !*gone && !closed_;
+  }
   call.replied = true;
   if ((header.flags & kFlagEnd) != 0)
     release(call).on_reply(head, body, true);
@@ -385,7 +421,15 @@ bool FramedLink::take_body(Call& call, const Header& header, std::string_view pa
   const bool* gone = gone_;
   if (!call.replied) return bad_peer("a reply's body without its head");
   if (!call.in.take(payload.size())) return bad_peer("a reply's body exceeds its credit");
-  if ((header.flags & kFlagEnd) != 0)
+  if (call.reply_ended) return bad_peer("a tunnel's bytes after their end");
+  const bool end = (header.flags & kFlagEnd) != 0;
+  if (call.tunnel) {
+    const CallId id = id_of(call);
+    if (!payload.empty()) call.handler->on_body(payload, false);
+    if (*gone || closed_) return false;
+    return end && find(id) == &call ? take_end(call, {}) : true;
+  }
+  if (end)
     release(call).on_body(payload, true);
   else
     call.handler->on_body(payload, false);
@@ -396,6 +440,14 @@ bool FramedLink::take_end(Call& call, std::string_view trailers) {
   const bool* gone = gone_;
   if (!call.replied) return bad_peer("a reply's end without its head");
   if (!http::valid_trailers(trailers)) return bad_peer("a reply's trailers are malformed");
+  if (call.tunnel) {
+    if (std::exchange(call.reply_ended, true)) return bad_peer("a tunnel ends twice");
+    const CallId id = id_of(call);
+    call.handler->on_end({});
+    if (*gone || closed_) return false;
+    if (Call* still = find(id)) end_tunnel_if_over(*still);
+    return !*gone && !closed_;
+  }
   release(call).on_end(trailers);
   return !*gone && !closed_;
 }

@@ -18,11 +18,14 @@ using CallId = uint64_t;  // slot and generation; a stale one is ignored everywh
 class CallHandler {
  public:
   // `head` is parsed strictly (a replica runs user code). Body bytes directly follow head.block in memory.
-  // end: the reply is whole with this.
+  // end: the reply is whole with this. Interim replies (status below 200 but 101) may come before, without body and end.
   virtual void on_reply(const http::ReplyHead& head, std::string_view body, bool end) = 0;
   virtual void on_body(std::string_view data, bool end) = 0;
   virtual void on_end(std::string_view trailers) = 0;  // only when neither call above had end = true
-  virtual void on_writable() {}                        // credit for request body bytes is back
+  // Status 101 made the call a tunnel: `end` is never true, on_end({}) says that the replica has ended its half, and the
+  // call is over with this, once end() has been given as well and everything has left. Possibly inside end().
+  virtual void on_tunnel_over() {}
+  virtual void on_writable() {}  // credit for request body bytes is back
   // The link broke, the replica reset the call, or the link is going away and never took it (retry = kYes then).
   virtual void on_failed(const Error& error) = 0;
 
@@ -47,19 +50,15 @@ class Link {
   virtual CallId call(const http::RequestHead& head, std::string_view extra, std::string_view body, bool end,
                       Deadline deadline, CallHandler& handler) = 0;
   // Same with a head block that is ready to travel: hop-by-hop fields dropped, additions made (the proxy keeps it in that
-  // form, since it may have to send it twice). An implementation copies it as it is.
+  // form, since it may have to send it twice); it is copied as it is.
   virtual CallId call_block(std::string_view block, std::string_view body, bool end, Deadline deadline,
-                            CallHandler& handler) {
-    http::RequestHead head;
-    http::ParseError error;
-    CHECK(http::parse_request_head(block, head, error) == http::ParseState::kComplete);
-    return call(head, {}, body, end, deadline, handler);
-  }
+                            CallHandler& handler) = 0;
   virtual int64_t writable(CallId id) const = 0;  // request body credit
   virtual void body(CallId id, std::string_view data, bool end) = 0;
   virtual void end(CallId id, std::string_view trailers) = 0;
   virtual void consumed(CallId id, size_t reply_bytes) = 0;  // gives credit back to the replica
   virtual void cancel(CallId id) = 0;                        // no callback follows
+  virtual void drain(CallId) {}                              // of a tunnel: asks the replica's protocol to end it
   virtual size_t outstanding() const = 0;
   virtual size_t pending() const = 0;  // bytes in the outbox
 };

@@ -83,7 +83,18 @@ TEST(LinkRules, a_replica_that_breaks_the_protocol_loses_the_link_and_a_bad_head
       {"injected line", reply("HTTP/1.1 200 OK\r\nX: a\nSet-Cookie: b\r\n\r\n", 1), false},
       {"half a head", reply("HTTP/1.1 200 OK\r\nX: a\r\n", 1), false},
       {"head and more", reply(head + "x", 1), false},
-      {"interim", reply("HTTP/1.1 103 Early Hints\r\n\r\n", 0), false},
+      {"interim that ends", reply("HTTP/1.1 103 Early Hints\r\n\r\n", 1), false},
+      {"a tunnel that was not asked for", reply("HTTP/1.1 101 X\r\n\r\n", 0), false},
+      {"tunnel that ends at once", reply("HTTP/1.1 101 X\r\n\r\n", 1), false},
+      {"tunnel that ends twice",
+       reply("HTTP/1.1 101 X\r\n\r\n", 0) + frame_text(header(Type::kEnd, first)) +
+           frame_text(header(Type::kEnd, first)),
+       true},
+      {"tunnel that goes on after its end",
+       reply("HTTP/1.1 101 X\r\n\r\n", 0) + frame_text(header(Type::kBody, first, 1, 0, kFlagEnd), "x") +
+           frame_text(header(Type::kBody, first, 1), "x"),
+       true},
+      {"a drain", frame_text(header(Type::kDrain, first)), true},
       {"stale generation", frame_text(header(Type::kBody, first + (5 << 16), 1), "x") + reply("nonsense\r\n\r\n", 1),
        false},
   };
@@ -99,7 +110,8 @@ TEST(LinkRules, a_replica_that_breaks_the_protocol_loses_the_link_and_a_bad_head
     http::RequestHead parsed;
     http::ParseError error;
     parse_request_head(text, parsed, error);
-    link->call(parsed, {}, {}, true, Deadline::never(), caller);
+    const bool tunnel = std::string_view(c.name).starts_with("tunnel");
+    link->call(parsed, {}, {}, !tunnel, Deadline::never(), caller);
     loop->run_ready();
     fake.stream->write(c.bytes);
     loop->run_ready();

@@ -68,6 +68,88 @@ TEST_P(LinkCut, bodies_and_trailers_stream_both_ways) {
   EXPECT_EQ(b.service.last().trailers, "x-sum: 3\r\n");
 }
 
+TEST_P(LinkCut, interim_replies_come_before_the_reply) {
+  Bench b(GetParam());
+  Caller hints, waits, eager;
+  b.call(hints, request("/interim"));
+  b.call(waits, "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n", {}, false);
+  b.call(eager, "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n", "a", false);
+  b.settle();
+  EXPECT_EQ(hints.interim, "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n");
+  EXPECT_EQ(hints.body, "late");
+  EXPECT_EQ(waits.interim, "HTTP/1.1 100 Continue\r\n\r\n");
+  EXPECT_EQ(eager.interim, "") << "its body comes anyway";
+  b.link->body(waits.id, "ok", true);
+  b.settle();
+  EXPECT_EQ(waits.body, "ok");
+}
+
+const std::string kTunnel = " HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: raw\r\n\r\n";
+
+TEST_P(LinkCut, a_tunnel_ends_when_both_halves_have_ended) {
+  for (const bool replica_first : {false, true}) {
+    Bench b(GetParam());
+    Caller c;
+    c.link = b.link.get();
+    c.id = b.link->call_block((replica_first ? "GET /tunnel/first" : "GET /tunnel") + kTunnel, {}, false,
+                              Deadline::never(), c);
+    b.settle();
+    EXPECT_EQ(c.status, 101);
+    EXPECT_THAT(c.head, HasSubstr("connection: upgrade\r\nupgrade: raw\r\n\r\n"));
+    EXPECT_EQ(c.body, "hi ");
+    EXPECT_EQ(c.ended, replica_first);
+    b.link->body(c.id, std::string(600'000, 'x'), false);  // more than the credit
+    b.link->end(c.id, {});
+    EXPECT_FALSE(c.tunnel_over);
+    b.loop->run_for(1s);
+    EXPECT_TRUE(c.ended && c.tunnel_over);
+    EXPECT_EQ(b.service.last().body.size(), 600'000u);
+    if (!replica_first) EXPECT_EQ(c.body.size(), 600'003u);
+    EXPECT_TRUE(b.service.last().done && b.service.last().ok);
+    EXPECT_EQ(b.link->outstanding(), 0u);
+    EXPECT_EQ(b.server->stats().open_requests, 0u);
+  }
+}
+
+TEST(Link, a_tunnel_that_is_asked_to_end_is_ended_by_its_service) {
+  for (const bool by_proxy : {true, false}) {
+    Bench b;
+    Caller c;
+    c.link = b.link.get();
+    c.id = b.link->call_block("GET /tunnel" + kTunnel, {}, false, Deadline::never(), c);
+    b.settle();
+    if (by_proxy)
+      b.link->drain(c.id);
+    else
+      b.server->drain();
+    b.settle();
+    EXPECT_EQ(c.body, "hi bye");
+    EXPECT_TRUE(c.ended && !c.tunnel_over);
+    b.link->end(c.id, {});
+    b.settle();
+    EXPECT_TRUE(c.tunnel_over);
+    EXPECT_TRUE(b.service.last().done && b.service.last().ok);
+  }
+}
+
+TEST(Link, a_tunnel_is_cancelled_like_any_call) {
+  Bench b;
+  Caller c;
+  c.link = b.link.get();
+  c.id = b.link->call_block("GET /tunnel" + kTunnel, {}, false, Deadline::never(), c);
+  b.settle();
+  b.link->cancel(c.id);
+  b.settle();
+  EXPECT_TRUE(b.service.last().done && !b.service.last().ok);
+  Caller lost;
+  lost.link = b.link.get();
+  lost.id = b.link->call_block("GET /tunnel" + kTunnel, {}, false, Deadline::never(), lost);
+  b.settle();
+  b.loop->reset_all({"replica"});
+  b.settle();
+  EXPECT_TRUE(lost.error.has_value());
+}
+
 TEST(Link, the_head_of_a_head_request_comes_without_body) {
   Bench b;
   Caller echo, big, gone;

@@ -19,6 +19,10 @@ struct Caller final : CallHandler {
   void on_reply(const http::ReplyHead& h, std::string_view b, bool e) override {
     EXPECT_FALSE(over());
     EXPECT_EQ(h.block.data() + h.block.size(), b.data()) << "the body follows the head in memory";
+    if (h.status < 200 && h.status != 101) {
+      interim += h.block;
+      return;
+    }
     status = h.status;
     head = h.block;
     on_body(b, e);
@@ -39,6 +43,7 @@ struct Caller final : CallHandler {
     if (to_send.empty()) return;
     send();
   }
+  void on_tunnel_over() override { tunnel_over = true; }
   void on_failed(const Error& e) override {
     EXPECT_FALSE(over());
     error = e;
@@ -56,8 +61,8 @@ struct Caller final : CallHandler {
   Link* link = nullptr;
   CallId id = 0;
   int status = 0, writable = 0;
-  bool ended = false, eager = true;
-  std::string head, body, trailers, to_send;
+  bool ended = false, eager = true, tunnel_over = false;
+  std::string head, body, trailers, to_send, interim;
   std::optional<Error> error;
   std::function<void()> then;
 };

@@ -107,6 +107,9 @@ bool ServerConnection::take(const Header& header, std::string_view payload) {
     }
     case Type::kPong: return true;
     case Type::kRing: return take_ring_offer();
+    case Type::kDrain:
+      if (ServerCall* call = find(header.stream); call && call->tunnel_) call->handler_->on_drain();
+      return true;
     case Type::kGoaway: proxy_leaves_ = true; return true;
     case Type::kReply: return dead_link("a reply came from the proxy");
   }
@@ -158,6 +161,7 @@ bool ServerConnection::take_request(const Header& header, std::string_view paylo
                        : Deadline::after(context_.loop.now(), std::chrono::milliseconds(header.timeout_ms));
   call.request_ended_ = (header.flags & kFlagEnd) != 0;
   call.replied_ = call.reply_ended_ = call.no_body_ = call.cut_ = call.listed_ = false;
+  call.upgrade_ = call.tunnel_ = false;
   call.ok_ = true;
   ++open_;
   ++context_.stats.open_requests;
@@ -179,10 +183,14 @@ bool ServerConnection::take_request(const Header& header, std::string_view paylo
   call.head_request_ = head.method == "HEAD";
   call.grpc_ = head.is_grpc();
   if (!call.in_.take(body.size())) return dead_link("a request's body exceeds its credit");
+  // A request that may become a tunnel is whole and not ended: its direction stays open for the tunnel's bytes.
+  call.upgrade_ = head.upgrade && !call.request_ended_ && body.empty();
+  const bool waits = head.expect_continue && !call.request_ended_ && body.empty();
   call.handler_ = context_.service.on_request(call, head);
   CHECK(call.handler_ != nullptr);
-  if (!body.empty() && !call.reply_ended_ && !call.cut_) call.handler_->on_body(body);
-  if (call.request_ended_ && !call.reply_ended_ && !call.cut_) call.handler_->on_end({});
+  if (waits && !call.replied_ && !call.cut_) call.reply("HTTP/1.1 100 Continue\r\n\r\n", {}, http::More::kYes);
+  if (!body.empty() && call.wants_body()) call.handler_->on_body(body);
+  if ((call.request_ended_ || call.upgrade_) && call.wants_body()) call.handler_->on_end({});
   return true;
 }
 
@@ -191,11 +199,16 @@ bool ServerConnection::take_body(const Header& header, std::string_view payload)
   if (!call) return true;  // its reply has been given, or it was cancelled
   if (call->request_ended_) return dead_link("a request's body after its end");
   if (!call->in_.take(payload.size())) return dead_link("a request's body exceeds its credit");
-  call->request_ended_ = (header.flags & kFlagEnd) != 0;
-  if (!call->handler_ || call->reply_ended_) return true;
-  if (!payload.empty()) call->handler_->on_body(payload);
-  if (call->request_ended_ && !call->reply_ended_ && !call->cut_) call->handler_->on_end({});
+  if (call->upgrade_ && !call->tunnel_) return dead_link("a tunnel's bytes before it was granted");
+  if (!payload.empty() && call->wants_body()) call->handler_->on_body(payload);
+  if ((header.flags & kFlagEnd) != 0) end_request(*call, {});
   return true;
+}
+
+void ServerConnection::end_request(ServerCall& call, std::string_view trailers) {
+  call.request_ended_ = true;
+  if (call.wants_body()) call.handler_->on_end(trailers);
+  if (call.over()) list(call);
 }
 
 bool ServerConnection::take_end(const Header& header, std::string_view payload) {
@@ -203,8 +216,8 @@ bool ServerConnection::take_end(const Header& header, std::string_view payload) 
   if (!call) return true;
   if (call->request_ended_) return dead_link("a request ends twice");
   if (!http::valid_trailers(payload)) return dead_link("a request's trailers are malformed");
-  call->request_ended_ = true;
-  if (call->handler_ && !call->reply_ended_) call->handler_->on_end(payload);
+  if (call->upgrade_ && !call->tunnel_) return dead_link("a tunnel ends before it was granted");
+  end_request(*call, payload);
   return true;
 }
 
@@ -250,6 +263,8 @@ void ServerConnection::drain() {
   if (hello_seen_) say_goaway();
   leave_at_ = context_.loop.now() + kLeaveTime;
   if (leave_at_ < timer_.at()) timer_.arm(leave_at_);
+  for (size_t i = 0; i < slots_.size(); ++i)
+    if (slots_[i] && slots_[i]->stream_ != 0 && slots_[i]->tunnel_ && !slots_[i]->cut_) slots_[i]->handler_->on_drain();
 }
 
 // WHY the proxy's answer is awaited: calls that it started before it saw our goaway are still on their way.

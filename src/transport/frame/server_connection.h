@@ -35,8 +35,11 @@ class ServerCall final : public http::Exchange {
 
  private:
   friend class ServerConnection;
-  bool over() const { return out_.ended() || cut_; }  // the reply has been handed over, or given up
+  // The reply has been handed over, or given up; of a tunnel both halves have ended.
+  bool over() const { return cut_ || (out_.ended() && (!tunnel_ || request_ended_)); }
+  bool wants_body() const { return handler_ && !cut_ && (!reply_ended_ || tunnel_); }
   void settle_if_over();
+  void interim(const http::ReplyHead& head, std::string_view body);
 
   ServerConnection& connection_;
   const uint32_t slot_;
@@ -47,6 +50,7 @@ class ServerCall final : public http::Exchange {
   Deadline deadline_ = Deadline::never();
   bool head_request_ = false, grpc_ = false;
   bool request_ended_ = false, replied_ = false, reply_ended_ = false, no_body_ = false;
+  bool upgrade_ = false, tunnel_ = false;  // the request asked for one; it was answered with 101
   bool ok_ = true, cut_ = false, listed_ = false;
 };
 
@@ -72,6 +76,7 @@ class ServerConnection final : public http::Connection {
   bool take_request(const Header& header, std::string_view payload);
   bool take_body(const Header& header, std::string_view payload);
   bool take_end(const Header& header, std::string_view payload);
+  void end_request(ServerCall& call, std::string_view trailers);
   ServerCall* find(uint32_t stream);
   bool dead_link(std::string_view why);
   void say_goaway();

@@ -53,7 +53,8 @@ Decoded decode(const string& wire, size_t step) {
 }
 
 TEST(Chunked, a_body_is_the_same_however_it_is_cut) {
-  const string wire = "5\r\nhello\r\n00C;name=\"v\"; x\r\n, long world\r\n0\r\nX-A: 1\r\nx-b:\r\n\r\nGET /";
+  const string wire =
+      "5\r\nhello\r\n00C;name=\"v\\\"\t;\xff\" ; x = y\r\n, long world\r\n0\r\nX-A: 1\r\nx-b:\r\n\r\nGET /";
   for (size_t step = 1; step <= wire.size(); ++step) {
     const Decoded d = decode(wire, step);
     ASSERT_TRUE(d.end) << step;
@@ -81,6 +82,18 @@ TEST(Chunked, every_malformed_coding_is_refused_however_it_is_cut) {
                          "00000000000000005\r\nhello\r\n",
                          "5;a=\n1\r\nhello\r\n",
                          "5;a\x01\r\nhello\r\n",
+                         "5;\r\nhello\r\n",
+                         "5;a=\r\nhello\r\n",
+                         "5;a=b c\r\nhello\r\n",
+                         "5;=b\r\nhello\r\n",
+                         "5;;a\r\nhello\r\n",
+                         "5;a \r\nhello\r\n",
+                         "5;a=\"b\r\nhello\r\n",
+                         "5;a=\"b\\\r\n\"\r\nhello\r\n",
+                         "5;a=\"b\"c\r\nhello\r\n",
+                         "5;a@b\r\nhello\r\n",
+                         "5;[1]\r\nhello\r\n",
+                         "5 x\r\nhello\r\n",
                          "5;" + string(300, 'x') + "\r\nhello\r\n",
                          "0\r\nX: 1\n\r\n",
                          "0\r\nX\r\n\r\n",

@@ -26,6 +26,8 @@ class ExchangeHandler {
   virtual void on_end(std::string_view trailers) = 0;
   // After writable() had been zero or less: there is room again.
   virtual void on_writable() {}
+  // Tunnels only: the server drains; end the tunnel in the order that its protocol knows, within seconds.
+  virtual void on_drain() {}
   // The last call. ok: the whole reply was handed over. Otherwise the client went away, its deadline passed or the
   // connection broke: cancel the work. The Exchange is gone after this call.
   virtual void on_done(bool ok) = 0;
@@ -34,6 +36,12 @@ class ExchangeHandler {
   ~ExchangeHandler() = default;
 };
 
+// Interim replies (status below 200 but 101) may come before the reply; a carrier that knows none drops them.
+//
+// Tunnel: a request with head.upgrade may be answered with 101 and More::kYes. on_end has come for the request as always;
+// from the 101 on on_body and body() carry raw bytes under the same credit, on_end({}) comes once more when the client has
+// ended its half, end({}) ends ours, and on_done comes when both have ended. No deadline holds any more, only
+// ServerOptions::tunnel_idle. Two carriers know tunnels: HTTP/1.1 and the frame link.
 class Exchange {
  public:
   // Starts the reply. `block` is a full HTTP/1.1 reply head; hop-by-hop fields in it are dropped. With neither

@@ -9,7 +9,6 @@ namespace colony::http {
 namespace {
 
 constexpr size_t kDiscardMax = 256 * 1024;  // LIMIT: unwanted input read to keep or to end a connection in order
-constexpr Duration kLingerTime = 2s;        // LIMIT: from our end of writing to the client's
 
 }  // namespace
 
@@ -59,6 +58,7 @@ bool Http1Connection::step(std::string_view rest, size_t& used) {
     case In::kHead: return take_head(rest, used);
     case In::kLength: return take_length(rest, used);
     case In::kChunked: return take_chunk(rest, used);
+    case In::kTunnel: return take_tunnel(rest, used);
     case In::kWhole:
       if (!rest.empty() && !paused_) {
         paused_ = true;
@@ -76,7 +76,8 @@ bool Http1Connection::step(std::string_view rest, size_t& used) {
 
 bool Http1Connection::take_head(std::string_view rest, size_t& used) {
   // A head that dribbles in is parsed again only when a line has come to its end.
-  if (seen_ > 0 && rest.size() < kMaxHeadBytes && rest.find('\n', seen_) == rest.npos) {
+  const size_t max_head = context_.options.max_head_bytes;
+  if (seen_ > 0 && rest.size() < max_head && rest.find('\n', seen_) == rest.npos) {
     seen_ = rest.size();
     return false;
   }
@@ -96,8 +97,17 @@ bool Http1Connection::take_head(std::string_view rest, size_t& used) {
   ParseError error;
   switch (parse_request_head(rest, head, error)) {
     case ParseState::kComplete: break;
-    case ParseState::kBad: refuse(error.status, error.message); return true;
+    case ParseState::kBad:
+      if (error.status == 431)
+        refuse_large_head(rest, error.message);
+      else
+        refuse(error.status, error.message);
+      return true;
     case ParseState::kNeedMore:
+      if (rest.size() >= max_head) {
+        refuse_large_head(rest, "the head is larger than the limit");
+        return true;
+      }
       if (seen_ == 0) {
         head_since_ = since_;
         rearm_by(since_ + context_.options.head_timeout);
@@ -108,10 +118,7 @@ bool Http1Connection::take_head(std::string_view rest, size_t& used) {
   seen_ = 0;
   skipped_empty_line_ = false;
   head_since_ = TimePoint::max();
-  if (head.upgrade && !iequals(head.find("upgrade").value_or(""), "h2c")) {
-    refuse(501, "no upgrade of an HTTP/1.1 connection is offered");
-    return true;
-  }
+  if (over_limit(head)) return true;
   used = head.block.size();
   begin(head, rest);
   return true;
@@ -122,6 +129,7 @@ void Http1Connection::begin(const RequestHead& head, std::string_view rest) {
   ++context_.stats.open_requests;
   head_request_ = head.method == "HEAD";
   http10_ = head.http10;
+  upgrade_ = head.upgrade;
   close_after_ = head.close || draining_ || context_.draining;
   ok_ = true;
   unconsumed_ = 0;
@@ -137,14 +145,26 @@ void Http1Connection::begin(const RequestHead& head, std::string_view rest) {
   } else {
     in_ = In::kWhole;
   }
+  if (in_ != In::kWhole) {
+    body_got_ = 0;
+    body_since_ = since_;
+    rearm_by(since_ + context_.options.body_timeout);
+  }
   const bool nothing_behind = rest.size() == head.block.size();
   pipelined_ = in_ == In::kWhole && !nothing_behind;
   handler_ = context_.service.on_request(*this, head);
   CHECK(handler_ != nullptr);
   if (out_ == Out::kDone) return;
-  if (expecting_ && nothing_behind && out_ == Out::kNone) stream_->write("HTTP/1.1 100 Continue\r\n\r\n");
-  if (nothing_behind || out_ != Out::kNone) expecting_ = false;
-  if (in_ == In::kWhole) handler_->on_end({});
+  if (!nothing_behind || out_ != Out::kNone) expecting_ = false;
+  if (!context_.options.relay_continue) go_on();
+  if (in_ == In::kWhole || in_ == In::kTunnel) handler_->on_end({});
+}
+
+// Tells a client that holds its body back to send it.
+void Http1Connection::go_on() {
+  if (!std::exchange(expecting_, false)) return;
+  body_since_ = context_.loop.now();
+  put("HTTP/1.1 100 Continue\r\n\r\n", Leave::kNow);
 }
 
 // False: the handler has not taken what it was shown; no more until it has.
@@ -152,6 +172,7 @@ bool Http1Connection::wait_for_room() {
   if (unconsumed_ < context_.options.body_window) return true;
   if (!paused_) {
     paused_ = true;
+    held_since_ = context_.loop.now();
     stream_->pause();
   }
   return false;
@@ -170,6 +191,8 @@ void Http1Connection::give_body(std::string_view data) {
     if (!discard(data.size())) linger();
     return;
   }
+  body_got_ += data.size();
+  if (in_ == In::kChunked && over_body_limit(body_got_)) return;
   unconsumed_ += data.size();
   handler_->on_body(data);
 }
@@ -216,20 +239,33 @@ bool Http1Connection::take_chunk(std::string_view rest, size_t& used) {
   return false;
 }
 
+bool Http1Connection::take_tunnel(std::string_view rest, size_t& used) {
+  if (rest.empty() || !wait_for_room()) return false;
+  used = std::min(rest.size(), context_.options.body_window - unconsumed_);
+  unconsumed_ += used;
+  handler_->on_body(rest.substr(0, used));
+  return true;
+}
+
 // Answers a request that cannot be understood, and ends the connection. The request in service, if any, is cancelled.
-void Http1Connection::refuse(int status, std::string_view message) {
+void Http1Connection::refuse(int status, std::string_view message, Limit limit) {
+  context_.stats.hit(limit);
+  refuse(status, message, limit_name(limit));
+}
+
+void Http1Connection::refuse(int status, std::string_view message, std::string_view reason) {
   ++context_.stats.bad_requests;
   // Nothing is said when a reply has begun, nor in the rest of a body whose request was answered already.
   if (handler_ ? out_ == Out::kNone : in_ == In::kHead) {
-    Error error{code_from_http(status), "bad request: " + std::string(message), "bad_request", Origin::kClient};
+    Error error{code_from_http(status), "bad request: " + std::string(message), std::string(reason), Origin::kClient};
     const std::string body = error_json(error);
     const std::string head = HeadWriter::reply(status)
                                  .field("content-type", "application/json")
                                  .field("content-length", body.size())
                                  .field("connection", "close")
                                  .finish();
-    stream_->write(head);
-    stream_->write(body);
+    put(head, Leave::kLater);
+    put(body, Leave::kLater);
   }
   linger();
 }
@@ -294,6 +330,7 @@ void Http1Connection::over() {
 
 void Http1Connection::on_drained() {
   since_ = context_.loop.now();
+  span_since_ = TimePoint::max();
   if (in_ == In::kLinger && peer_ended_) {
     over();
   } else if (handler_ && out_ != Out::kDone && wants_room_) {
@@ -304,6 +341,15 @@ void Http1Connection::on_drained() {
 
 void Http1Connection::on_end() {
   peer_ended_ = true;
+  if (in_ == In::kTunnel) {
+    in_ = In::kWhole;
+    in_callback_ = true;
+    if (out_ != Out::kDone) handler_->on_end({});
+    in_callback_ = false;
+    if (out_ == Out::kTunnelEnded) out_ = Out::kDone;
+    if (handler_ && out_ == Out::kDone) finish_request();
+    return;
+  }
   const bool unanswered = handler_ && out_ != Out::kDone;  // whoever hangs up does not wait for the answer
   if (unanswered || (!handler_ && stream_->pending() == 0)) {
     over();
@@ -318,51 +364,12 @@ void Http1Connection::drain() {
   draining_ = true;
   if (handler_) {
     close_after_ = true;
+    if (out_ == Out::kTunnel) handler_->on_drain();
   } else if (idle()) {
     if (stream_->pending() == 0)
       over();
     else
       linger();
-  }
-}
-
-void Http1Connection::rearm_by(TimePoint at) {
-  if (at < timer_.at()) timer_.arm(at);
-}
-
-// One timer for all limits: it comes at the latest when the earliest of them may be due, and looks.
-void Http1Connection::on_timer() {
-  const TimePoint now = context_.loop.now();
-  const ServerOptions& options = context_.options;
-  const size_t pending = stream_->pending();
-  if (pending != stalled_at_) {
-    stalled_at_ = pending;
-    if (pending > 0) since_ = now;
-  }
-  TimePoint due = since_ + options.idle_timeout;
-  bool waits_for_client = true;
-  switch (in_) {
-    case In::kHead: due = std::min(due, seen_ > 0 ? head_since_ + options.head_timeout : due); break;
-    case In::kLength:
-    case In::kChunked:
-      if (!handler_)
-        due = head_since_ + options.head_timeout;
-      else
-        waits_for_client = !paused_ || pending > 0;
-      break;
-    case In::kWhole: waits_for_client = pending > 0; break;
-    case In::kLinger: due = since_ + (pending > 0 ? options.idle_timeout : kLingerTime); break;
-    case In::kOver: return;
-  }
-  if (!waits_for_client) since_ = now, due = now + options.idle_timeout;
-  if (now < due) {
-    timer_.arm(due);
-  } else if (in_ == In::kHead && seen_ > 0) {
-    refuse(408, "the head did not become whole in time");
-  } else if (handler_ && in_ != In::kWhole && out_ == Out::kNone) {
-    refuse(408, "the body did not become whole in time");
-  } else {
-    over();
   }
 }
 

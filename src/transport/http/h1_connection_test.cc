@@ -4,60 +4,17 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "transport/http/http_test_support.h"
+#include "transport/http/h1_test_support.h"
 
 namespace colony::http {
 namespace {
 
+using testing::Bench;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using testing::RawPeer;
-using testing::ScriptService;
 using testing::take_reply;
 using testing::WireReply;
-
-// What Server is to its connections, for HTTP/1.1 alone.
-struct Bench {
-  explicit Bench(size_t chunk, ServerOptions o = {}) : options(o) {
-    loop = async::SimLoop::create({.seed = 3, .max_chunk = chunk, .stream_buffer = 64 * 1024});
-    context = std::make_unique<ConnectionContext>(
-        ConnectionContext{*loop, service, options, stats, [this](Connection& c) { closed.push_back(&c); }});
-    auto l = loop->listen({"server"}, [this](std::unique_ptr<async::Stream> s) {
-      connections.push_back(serve_http1(std::move(s), *context));
-    });
-    EXPECT_TRUE(l.has_value());
-    listener = std::move(*l);
-  }
-  ~Bench() { connections.clear(); }
-  void settle() {
-    loop->run_ready();
-    for (Connection* c : closed) std::erase_if(connections, [&](auto& own) { return own.get() == c; });
-    closed.clear();
-    loop->run_ready();
-  }
-  void pass(Duration d) {
-    loop->run_for(d);
-    settle();
-  }
-  // One peer, one text, everything that comes back.
-  std::string talk(std::string_view text) {
-    RawPeer peer(*loop, {"server"});
-    peer.send(text);
-    settle();
-    ended = peer.ended;
-    return peer.text;
-  }
-
-  ServerOptions options;
-  ServerStats stats;
-  ScriptService service;
-  std::unique_ptr<async::SimLoop> loop;
-  std::unique_ptr<ConnectionContext> context;
-  std::unique_ptr<async::Listener> listener;
-  std::vector<std::unique_ptr<Connection>> connections;
-  std::vector<Connection*> closed;
-  bool ended = false;
-};
 
 class H1 : public ::testing::TestWithParam<size_t> {};
 INSTANTIATE_TEST_SUITE_P(Cut, H1, ::testing::Values(0, 1, 2, 3, 5, 7));
@@ -206,14 +163,45 @@ TEST_P(H1, a_refusal_instead_of_continue_ends_the_connection) {
   EXPECT_EQ(text, "");
 }
 
+TEST_P(H1, a_service_that_relays_says_itself_when_to_continue) {
+  Bench b(GetParam(), {.relay_continue = true});
+  RawPeer peer(*b.loop, {"server"});
+  peer.send("POST /hold HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n");
+  b.settle();
+  EXPECT_EQ(peer.text, "");
+  for (int i = 0; i < 2; ++i) b.service.last().exchange->reply("HTTP/1.1 100 Continue\r\n\r\n", {}, More::kYes);
+  b.settle();
+  EXPECT_EQ(peer.take(), "HTTP/1.1 100 Continue\r\n\r\n");
+  peer.send("abc");
+  b.settle();
+  b.service.last().release("ok");
+  b.settle();
+  EXPECT_THAT(take_reply(peer.text, false).head, Not(HasSubstr("connection: close")));
+
+  peer.send("POST /hold HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n");
+  b.settle();
+  b.service.last().release("no");
+  b.settle();
+  EXPECT_THAT(take_reply(peer.text, true).head, HasSubstr("connection: close"));
+  EXPECT_TRUE(peer.ended) << "whether the body comes cannot be known";
+}
+
+TEST_P(H1, interim_replies_come_before_the_reply_and_not_to_old_clients) {
+  Bench b(GetParam());
+  std::string text = b.talk("GET /interim HTTP/1.1\r\nHost: a\r\n\r\n");
+  EXPECT_EQ(text.substr(0, text.find("HTTP/1.1 200")), "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n");
+  text = b.talk("GET /interim HTTP/1.0\r\n\r\n");
+  EXPECT_EQ(take_reply(text, true).status, 200);
+}
+
 TEST_P(H1, bad_heads_are_answered_in_json_and_end_the_connection) {
   const std::pair<const char*, int> kCases[] = {
       {"GET / HTTP/1.1\r\n\r\n", 400},
       {"GET / HTTP/1.1\nHost: a\r\n\r\n", 400},
       {"GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505},
-      {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", 501},
+      {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", 400},
+      {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501},
       {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", 400},
-      {"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", 501},
       {"POST / HTTP/1.1\r\nHost: a\r\nExpect: x\r\n\r\n", 417},
       {"POST /hold HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", 400},
   };

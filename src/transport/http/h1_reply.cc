@@ -34,14 +34,29 @@ struct Lines {
 }  // namespace
 
 void Http1Connection::send(std::string_view a, std::string_view b) {
-  if (pipelined_) {  // more answers follow in this turn: they leave together
-    stream_->write(a);
-    stream_->write(b);
-  } else if (b.empty() || follows(a, b)) {
-    stream_->write_now({a.data(), a.size() + b.size()});
-  } else {
+  // Pipelined: more answers follow in this turn, and leave together.
+  const Leave leave = pipelined_ ? Leave::kLater : Leave::kNow;
+  if (b.empty() || follows(a, b))
+    put({a.data(), a.size() + b.size()}, leave);
+  else
+    put(a, b, leave);
+}
+
+// All that is written goes through here: what waits for the client is timed from when something begins to wait.
+void Http1Connection::put(std::string_view a, std::string_view b, Leave leave) {
+  const bool nothing_waited = stream_->pending() == 0;
+  written_ += a.size() + b.size();
+  if (leave == Leave::kNow) {
     stream_->write_now(a, b);
+  } else {
+    stream_->write(a);
+    if (!b.empty()) stream_->write(b);
   }
+  const size_t pending = stream_->pending();
+  if (pending == 0 || !nothing_waited) return;
+  span_since_ = context_.loop.now();
+  left_at_span_ = written_ - pending;
+  rearm_by(span_since_ + context_.options.send_timeout);
 }
 
 // The reply is complete. The request ends when no call of the service is on the stack any more.
@@ -78,10 +93,11 @@ void Http1Connection::reply(const ReplyHead& head, std::string_view body, More m
   std::string& scratch = context_.scratch;
   scratch.clear();
   if (head.status < 200) {
-    if (head.status == 101) return abort(unimplemented("no upgrade of an HTTP/1.1 connection is offered"));
-    if (http10_ || head.status == 100) return;  // 100 is this connection's own; HTTP/1.0 knows no interim answers
+    if (head.status == 101) return switch_protocols(head, body);
+    if (head.status == 100) return go_on();
+    if (http10_) return;  // HTTP/1.0 knows no interim answers
     append_forwardable(scratch, head, {});
-    stream_->write(scratch);
+    send(scratch, {});
     return;
   }
   const bool no_body = head_request_ || head.bodiless();
@@ -110,7 +126,7 @@ void Http1Connection::reply(const ReplyHead& head, std::string_view body, More m
     lines.add("transfer-encoding: chunked\r\n");
   }
   const bool body_due = in_ == In::kChunked || (in_ == In::kLength && in_left_ > kWorthReading);
-  if (whole && (expecting_ || body_due)) close_after_ = true;
+  if (expecting_ || (whole && body_due)) close_after_ = true;  // the body that was held back may or may not come
   if (close_after_ || draining_) {
     lines.add("connection: close\r\n");
   } else if (http10_) {
@@ -138,46 +154,67 @@ void Http1Connection::reply(const ReplyHead& head, std::string_view body, More m
       if (body.empty()) {
         send(text, {});
       } else {
-        stream_->write(text);
+        put(text, Leave::kLater);
         send_chunk(body, More::kYes);
       }
       break;
     case Out::kNoBody: send(text, {}); break;
-    case Out::kNone:
-    case Out::kDone: break;
+    default: break;
   }
   if (whole) reply_whole();
+}
+
+// The connection is the service's from here on. Bytes that the client sent on before it had this answer are still with the
+// stream.
+void Http1Connection::switch_protocols(const ReplyHead& head, std::string_view first) {
+  const auto protocol = head.find("upgrade");
+  if (!upgrade_ || !protocol) {
+    LOG(error, "a service switches protocols {}", protocol ? "unasked" : "without saying to which");
+    return abort(internal_error("a reply of status 101 does not fit the request", "bad_reply"));
+  }
+  const std::string lines = "connection: upgrade\r\nupgrade: " + std::string(*protocol) + "\r\n";
+  append_forwardable(context_.scratch, head, lines);
+  in_ = In::kTunnel;
+  out_ = Out::kTunnel;
+  close_after_ = true;
+  pipelined_ = false;
+  since_ = context_.loop.now();
+  send(context_.scratch, first);
+  rearm_by(since_ + context_.options.tunnel_idle);
+  if (std::exchange(paused_, false)) stream_->resume();
 }
 
 void Http1Connection::send_chunk(std::string_view data, More more) {
   if (!data.empty()) {
     char size[kChunkHeadBytes];
-    stream_->write({size, write_chunk_head(size, data.size())});
-    stream_->write(data);
-    stream_->write("\r\n");
+    put({size, write_chunk_head(size, data.size())}, Leave::kLater);
+    put(data, Leave::kLater);
+    put("\r\n", Leave::kLater);
   }
-  if (more == More::kNo) stream_->write("0\r\n\r\n");
+  if (more == More::kNo) put("0\r\n\r\n", Leave::kLater);
 }
 
 void Http1Connection::body(std::string_view data, More more) {
   switch (out_) {
     case Out::kNone: return abort(internal_error("the service gave a body before a head", "bad_reply"));
+    case Out::kTunnelEnded:
     case Out::kDone: return;
+    case Out::kTunnel:
+      since_ = context_.loop.now();
+      if (!data.empty()) put(data, Leave::kNow);
+      if (more == More::kNo) end({});
+      return;
     case Out::kNoBody: break;
     case Out::kChunked: send_chunk(data, more); break;
     case Out::kLength:
       if (data.size() > out_left_ || (more == More::kNo && data.size() < out_left_)) {
         LOG(error, "a reply's body does not have the length that its head gave");
-        stream_->write(data.substr(0, out_left_));
+        put(data.substr(0, out_left_), Leave::kLater);
         return give_up();
       }
       out_left_ -= data.size();
       [[fallthrough]];
-    case Out::kUntilClose:
-      if (data.size() >= kDirect)
-        stream_->write_now(data);
-      else
-        stream_->write(data);
+    case Out::kUntilClose: put(data, data.size() >= kDirect ? Leave::kNow : Leave::kLater);
   }
   if (more == More::kNo) reply_whole();
 }
@@ -185,14 +222,20 @@ void Http1Connection::body(std::string_view data, More more) {
 void Http1Connection::end(std::string_view trailers) {
   switch (out_) {
     case Out::kNone: return abort(internal_error("the service ended a reply without a head", "bad_reply"));
+    case Out::kTunnelEnded:
     case Out::kDone: return;
+    case Out::kTunnel:
+      stream_->shutdown_write();
+      out_ = Out::kTunnelEnded;
+      if (in_ == In::kTunnel) return;
+      break;
     case Out::kChunked:
-      stream_->write("0\r\n");
+      put("0\r\n", Leave::kLater);
       if (valid_trailers(trailers))
-        stream_->write(trailers);
+        put(trailers, Leave::kLater);
       else
         LOG(error, "a service's reply trailers are malformed and were left out");
-      stream_->write("\r\n");
+      put("\r\n", Leave::kLater);
       break;
     case Out::kLength:
       if (out_left_ > 0) {
@@ -221,9 +264,10 @@ int64_t Http1Connection::writable() const {
 
 void Http1Connection::consumed(size_t bytes) {
   unconsumed_ -= std::min(bytes, unconsumed_);
-  const bool reading = in_ == In::kLength || in_ == In::kChunked;
+  const bool reading = in_ == In::kLength || in_ == In::kChunked || in_ == In::kTunnel;
   if (!paused_ || !reading || unconsumed_ > context_.options.body_window / 2) return;
   paused_ = false;
+  body_since_ += context_.loop.now() - held_since_;
   stream_->resume();
 }
 

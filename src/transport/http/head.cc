@@ -134,6 +134,22 @@ ParseState read_content_length(std::string_view value, HeadBase& head, ParseErro
   return ParseState::kComplete;
 }
 
+// Anything but "chunked" alone: no length can be told when chunked is not the last coding (RFC 9112, 6.3), and before it
+// we know no other. WHY "chunked," is refused too: a second parser might take it for another coding.
+ParseState why_not_chunked(std::string_view value, ParseError& error) {
+  const size_t comma = value.rfind(',');
+  std::string_view last = comma == std::string_view::npos ? value : value.substr(comma + 1);
+  while (last.starts_with(' ') || last.starts_with('\t')) last.remove_prefix(1);
+  if (!iequals(last, "chunked")) return bad(error, 400, "Transfer-Encoding does not end in chunked");
+  size_t chunked = 0;
+  const bool tokens = for_each_option(value, [&](std::string_view coding) {
+    chunked += iequals(coding, "chunked");
+    return is_token(coding.substr(0, std::min(coding.find(';'), coding.size())));
+  });
+  if (!tokens || chunked != 1) return bad(error, 400, "Transfer-Encoding is no list of codings with chunked once");
+  return bad(error, 501, "Transfer-Encoding is known with chunked only");
+}
+
 // Looks at a field that may matter to the connection. kComplete: go on.
 template <bool kRequest>
 ParseState inspect(Field& f, HeadBase& head, Seen& seen, ParseError& error) {
@@ -150,13 +166,17 @@ ParseState inspect(Field& f, HeadBase& head, Seen& seen, ParseError& error) {
       }
       break;
     case 6:
-      if (kRequest && name_is(f.name, "expect")) {
-        if (!iequals(f.value, "100-continue")) return bad(error, 417, "Expect is known with 100-continue only");
+      if (kRequest && name_is(f.name, "expect") && !head.http10) {
+        if (!for_each_option(f.value, [](std::string_view v) { return iequals(v, "100-continue"); }))
+          return bad(error, 417, "Expect is known with 100-continue only");
         seen.continue_expected = true;
       }
       break;
     case 7:
-      if (name_is(f.name, "upgrade")) f.hop_by_hop = seen.upgrade = true;
+      if (name_is(f.name, "upgrade")) {
+        f.hop_by_hop = true;
+        seen.upgrade = !iequals(f.value, "h2c");  // HTTP/2 is spoken with prior knowledge only: no switch is offered
+      }
       break;
     case 10:
       if (name_is(f.name, "connection")) {
@@ -176,8 +196,8 @@ ParseState inspect(Field& f, HeadBase& head, Seen& seen, ParseError& error) {
     case 17:
       if (name_is(f.name, "transfer-encoding")) {
         if (seen.transfer_encoding) return bad(error, 400, "Transfer-Encoding is there twice");
-        if (!iequals(f.value, "chunked")) return bad(error, 501, "Transfer-Encoding is known with chunked only");
         f.hop_by_hop = seen.transfer_encoding = head.chunked = true;
+        if (!iequals(f.value, "chunked")) return why_not_chunked(f.value, error);
       }
       break;
     default: break;
@@ -248,7 +268,8 @@ ParseState parse_fields(const char*& p, const char* const end, const char* limit
   if (head.chunked && head.content_length) return bad(error, 400, "both Content-Length and Transfer-Encoding");
   if (head.chunked && head.http10) return bad(error, 400, "Transfer-Encoding in HTTP/1.0");
   if (head.http10 && !seen.keep_alive) head.close = true;
-  head.upgrade = seen.upgrade && seen.connection_upgrade && !head.http10;
+  head.upgrade =
+      seen.upgrade && seen.connection_upgrade && !head.http10 && !head.chunked && head.content_length.value_or(0) == 0;
   return ParseState::kComplete;
 }
 
@@ -270,6 +291,13 @@ ParseState parse_version(const char*& p, const char* end, HeadBase& head, ParseE
       if (left > 8 && p[6] == '1' && (p[8] == '0' || p[8] == '1'))
         return bad(error, 400, "the request line does not end in CRLF after the version");
       if (left < 9) return ParseState::kNeedMore;
+      if (p[6] == '1') {  // a higher minor version is read as ours (RFC 9110, 2.5)
+        const Match line_end = match(p + 9, end, "\r\n");
+        if (line_end == Match::kMore) return ParseState::kNeedMore;
+        if (line_end == Match::kNo) return bad(error, 400, "the request line does not end in CRLF after the version");
+        p += k11.size();
+        return ParseState::kComplete;
+      }
       return bad(error, 505, "only HTTP/1.1 and HTTP/1.0 are spoken in this form");
     }
     head.http10 = true;
@@ -278,16 +306,8 @@ ParseState parse_version(const char*& p, const char* end, HeadBase& head, ParseE
   return ParseState::kComplete;
 }
 
-bool same_host(std::string_view a, std::string_view b) {
-  if (a.size() != b.size()) return false;
-  for (size_t i = 0; i < a.size(); ++i) {
-    const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; };
-    if (lower(a[i]) != lower(b[i])) return false;
-  }
-  return true;
-}
-
-// Splits the target into path and query; absolute-form also into the authority.
+// Splits the target into path and query; absolute-form also into the authority, which counts instead of Host (RFC 9112,
+// 3.2.2).
 ParseState read_target(RequestHead& head, const Seen& seen, ParseError& error) {
   std::string_view t = head.target;
   head.authority = seen.host;
@@ -312,8 +332,6 @@ ParseState read_target(RequestHead& head, const Seen& seen, ParseError& error) {
     t.remove_prefix(stop);
     if (head.authority.empty() || !valid_host(head.authority))
       return bad(error, 400, "the target's authority is no host name");
-    if (seen.has_host && !same_host(seen.host, head.authority))
-      return bad(error, 400, "Host differs from the target's authority");
     if (t.empty()) t = head.method == "OPTIONS" ? "*" : "/";
   }
   const size_t mark = t.find('?');
@@ -347,7 +365,8 @@ ParseState parse_request(std::string_view data, RequestHead& head, ParseError& e
     return s;
   head.block = {begin, p};
   if (!seen.has_host && !head.http10) return bad(error, 400, "Host is missing");
-  head.expect_continue = seen.continue_expected && !head.http10;
+  head.expect_continue = seen.continue_expected;
+  head.as_received = head.target.front() == '/' && head.start_line.ends_with(" HTTP/1.1\r\n");
   return read_target(head, seen, error);
 }
 

@@ -29,7 +29,7 @@ struct HeadBase {
   std::string_view start_line;  // with CRLF
   bool chunked = false;         // Transfer-Encoding: chunked (the only coding that is accepted)
   bool close = false;           // Connection: close, or HTTP/1.0 without keep-alive
-  bool upgrade = false;         // Connection: upgrade with an Upgrade field
+  bool upgrade = false;         // Connection: upgrade with an Upgrade field other than h2c, HTTP/1.1, no body
   bool http10 = false;
   std::optional<uint64_t> content_length;
   uint32_t count = 0;
@@ -54,6 +54,8 @@ struct RequestHead : HeadBase {
   std::string_view query;      // without '?', empty if none
   std::string_view authority;  // Host (or :authority)
   bool expect_continue = false;
+  bool as_received =
+      true;  // the start line and Host may travel on as they are; else append_forwardable() rewrites them
   bool has_body() const { return chunked || (content_length && *content_length > 0); }
   bool is_grpc() const;  // content-type begins with application/grpc
 };
@@ -75,6 +77,8 @@ ParseState parse_reply_head(std::string_view data, ReplyHead& head, ParseError& 
 
 // Appends the head without its hop-by-hop fields; `extra` ("name: value\r\n" lines) goes before the empty line.
 void append_forwardable(std::string& out, const HeadBase& head, std::string_view extra);
+// Of a request also: HTTP/1.1 in the start line, the target in origin-form, and Host as the target's authority says.
+void append_forwardable(std::string& out, const RequestHead& head, std::string_view extra);
 
 // Lower-cases ASCII; compares without regard to case (b in lower case).
 bool iequals(std::string_view a, std::string_view b_lower);

@@ -55,7 +55,8 @@ const BadCase kBadRequests[] = {
     {"version with two digits", 400, "GET / HTTP/11.1\r\nHost: a\r\n\r\n"},
     {"version without a dot", 400, "GET / HTTP/1,1\r\nHost: a\r\n\r\n"},
     {"version with a minor letter", 400, "GET / HTTP/1.x\r\nHost: a\r\n\r\n"},
-    {"HTTP/1.2", 505, "GET / HTTP/1.2\r\nHost: a\r\n\r\n"},
+    {"HTTP/1.2 with LF", 400, "GET / HTTP/1.2\nHost: a\r\n\r\n"},
+    {"HTTP/1.20", 400, "GET / HTTP/1.20\r\nHost: a\r\n\r\n"},
     {"HTTP/2.0", 505, "GET / HTTP/2.0\r\nHost: a\r\n\r\n"},
     {"HTTP/0.9 by name", 505, "GET / HTTP/0.9\r\nHost: a\r\n\r\n"},
     {"HTTP/3.0", 505, "GET / HTTP/3.0\r\nHost: a\r\n\r\n"},
@@ -72,7 +73,7 @@ const BadCase kBadRequests[] = {
     {"URL of another scheme", 400, "GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n"},
     {"URL without a host", 400, "GET http:///a HTTP/1.1\r\nHost: \r\n\r\n"},
     {"URL with user information", 400, "GET http://u@a/ HTTP/1.1\r\nHost: a\r\n\r\n"},
-    {"URL and Host differ", 400, "GET http://a/ HTTP/1.1\r\nHost: b\r\n\r\n"},
+    {"URL and no Host", 400, "GET http://a/ HTTP/1.1\r\n\r\n"},
     {"URL with a bad port", 400, "GET http://a:99999/ HTTP/1.1\r\nHost: a:99999\r\n\r\n"},
     {"no Host", 400, "GET / HTTP/1.1\r\n\r\n"},
     {"two Hosts", 400, "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"},
@@ -128,12 +129,17 @@ const BadCase kBadRequests[] = {
     {"chunked and length zero", 400,
      "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n"},
     {"gzip, chunked", 501, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"},
-    {"identity", 501, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity\r\n\r\n"},
-    {"xchunked", 501, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n"},
-    {"quoted chunked", 501, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \"chunked\"\r\n\r\n"},
-    {"chunked with a parameter", 501, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked;q=1\r\n\r\n"},
-    {"chunked with a comma", 501, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked,\r\n\r\n"},
-    {"empty coding", 501, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\r\n\r\n"},
+    {"chunked, gzip", 400, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, gzip\r\n\r\n"},
+    {"chunked, chunked", 400, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, chunked\r\n\r\n"},
+    {"no coding, chunked", 400, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: a b, chunked\r\n\r\n"},
+    {"two lines of codings", 400,
+     "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: gzip\r\n\r\n"},
+    {"identity", 400, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity\r\n\r\n"},
+    {"xchunked", 400, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n"},
+    {"quoted chunked", 400, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \"chunked\"\r\n\r\n"},
+    {"chunked with a parameter", 400, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked;q=1\r\n\r\n"},
+    {"chunked with a comma", 400, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked,\r\n\r\n"},
+    {"empty coding", 400, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\r\n\r\n"},
     {"chunked with vertical tab", 400,
      "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \x0b"
      "chunked\r\n\r\n"},
@@ -193,6 +199,10 @@ const string kGoodRequests[] = {
     "GET http://a HTTP/1.1\r\nHost: a\r\n\r\n",
     "GET HTTP://A/x?y HTTP/1.1\r\nHost: a\r\n\r\n",
     "GET http://a?y HTTP/1.1\r\nHost: a\r\n\r\n",
+    "GET http://a/x HTTP/1.1\r\nHost: b\r\n\r\n",
+    "GET / HTTP/1.9\r\nHost: a\r\n\r\n",
+    "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue, 100-Continue\r\nContent-Length: 5\r\n\r\n",
+    "POST / HTTP/1.0\r\nExpect: gold\r\nContent-Length: 5\r\n\r\n",
     "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
     "OPTIONS http://a HTTP/1.1\r\nHost: a\r\n\r\n",
     "M-SEARCH!#$%&'*+-.^_`|~ / HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -252,6 +262,23 @@ TEST(RequestHead, gives_views_of_line_and_fields) {
   EXPECT_EQ(head.fields()[2].line, "X-One:  v 1 \r\n");
   EXPECT_EQ(head.find("x-one"), "v 1");
   EXPECT_EQ(head.find("x-two"), std::nullopt);
+}
+
+TEST(RequestHead, what_travels_on_says_where_to_in_one_way_only) {
+  const auto forwarded = [](const string& text) {
+    string out;
+    append_forwardable(out, good(text), "x-new: 1\r\n");
+    return out;
+  };
+  EXPECT_EQ(forwarded("GET http://h:80/p?q HTTP/1.1\r\nX: 1\r\nhost: other\r\nConnection: close\r\n\r\n"),
+            "GET /p?q HTTP/1.1\r\nHost: h:80\r\nX: 1\r\nx-new: 1\r\n\r\n");
+  EXPECT_EQ(forwarded("GET http://h? HTTP/1.1\r\nHost: h\r\n\r\n"), "GET /? HTTP/1.1\r\nHost: h\r\nx-new: 1\r\n\r\n");
+  EXPECT_EQ(forwarded("OPTIONS http://h HTTP/1.1\r\nHost: h\r\n\r\n"),
+            "OPTIONS * HTTP/1.1\r\nHost: h\r\nx-new: 1\r\n\r\n");
+  EXPECT_EQ(forwarded("GET /a HTTP/1.0\r\nX: 1\r\n\r\n"), "GET /a HTTP/1.1\r\nHost: \r\nX: 1\r\nx-new: 1\r\n\r\n");
+  EXPECT_EQ(forwarded("GET /a HTTP/1.3\r\nHost: h\r\n\r\n"), "GET /a HTTP/1.1\r\nHost: h\r\nx-new: 1\r\n\r\n");
+  EXPECT_EQ(forwarded("GET /a HTTP/1.1\r\nhost: h\r\nTE: gzip\r\n\r\n"),
+            "GET /a HTTP/1.1\r\nhost: h\r\nx-new: 1\r\n\r\n");
 }
 
 TEST(RequestHead, splits_an_absolute_target) {

@@ -47,6 +47,16 @@ void append_forwardable(std::string& out, const HeadBase& head, std::string_view
   out += "\r\n";
 }
 
+void append_forwardable(std::string& out, const RequestHead& head, std::string_view extra) {
+  if (head.as_received) return append_forwardable(out, static_cast<const HeadBase&>(head), extra);
+  out.append(head.method).append(1, ' ').append(head.path);
+  if (head.query.data() != nullptr) out.append(1, '?').append(head.query);
+  out.append(" HTTP/1.1\r\nHost: ").append(head.authority).append("\r\n");
+  for (const Field& f : head.fields())
+    if (!f.hop_by_hop && !iequals(f.name, "host")) out += f.line;
+  out.append(extra).append("\r\n");
+}
+
 std::optional<std::string> percent_decode(std::string_view s) {
   const auto hex = [](char c) {
     if (c >= '0' && c <= '9') return c - '0';

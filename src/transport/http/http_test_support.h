@@ -21,6 +21,9 @@ namespace colony::http::testing {
 // /hold     answers nothing until release() or the end; takes no body until take()
 // /big/N    N bytes, as the client takes them, with a length; /chunked/N without one
 // With `refuse` set every request is answered 503 with that reason.
+// /tunnel   switches to a protocol that sends every byte back, says "bye" when it is to drain, and ends after the client;
+//           /tunnel/first ends its half at once; /tunnel/late switches on release_tunnel()
+// /interim  103, then 200; /unasked answers 101 whatever was asked
 // /gone     204; /abort answers with abort(); /cut breaks off after the head and 3 bytes; /lie has a wrong length
 class ScriptService final : public Service {
  public:
@@ -31,13 +34,15 @@ class ScriptService final : public Service {
     std::string method, path, mode, body, trailers, head;
     uint64_t left = 0;
     size_t held = 0;  // bytes of body not yet said to be consumed
+    int ends = 0;
+    bool drained = false;
     bool ended = false, done = false, ok = false, writable_seen = false;
 
     void on_body(std::string_view data) override {
       EXPECT_FALSE(done);
       EXPECT_FALSE(ended);
       body += data;
-      if (mode == "stream") {
+      if (mode == "stream" || mode == "tunnel") {
         exchange->body(data, More::kYes);
         held += data.size();
         if (exchange->writable() > 0) take();
@@ -49,9 +54,11 @@ class ScriptService final : public Service {
     }
     void on_end(std::string_view t) override {
       EXPECT_FALSE(done);
+      if (mode == "tunnel" && ++ends == 1) return;
       EXPECT_FALSE(ended);
       ended = true;
       trailers = t;
+      if (mode == "tunnel" && path != "/tunnel/first") exchange->end({});
       if (mode == "stream") exchange->end(t);
       if (mode == "echo") {
         std::string extra = "x-method: " + method + "\r\nx-path: " + path + "\r\n" + std::string(t);
@@ -60,8 +67,12 @@ class ScriptService final : public Service {
     }
     void on_writable() override {
       writable_seen = true;
-      if (mode == "stream") take();
+      if (mode == "stream" || mode == "tunnel") take();
       if (mode == "big" || mode == "chunked") pump();
+    }
+    void on_drain() override {
+      drained = true;
+      exchange->body("bye", More::kNo);
     }
     void on_done(bool good) override {
       EXPECT_FALSE(done);
@@ -77,6 +88,11 @@ class ScriptService final : public Service {
         service.most_pending = std::max<int64_t>(service.most_pending, 256 * 1024 - exchange->writable());
         exchange->body(piece, left == 0 ? More::kNo : More::kYes);
       }
+    }
+    void release_tunnel() {
+      exchange->reply("HTTP/1.1 101 Switching Protocols\r\nUpgrade: raw\r\nConnection: Upgrade\r\nx-t: 1\r\n\r\n",
+                      "hi ", More::kYes);
+      if (path == "/tunnel/first") exchange->end({});
     }
     void release(std::string_view text) { reply_with(*exchange, 200, "text/plain", text); }
   };
@@ -98,6 +114,12 @@ class ScriptService final : public Service {
       reply_error(exchange, head.is_grpc(), unavailable("not here", refuse));
     }
     if (call.mode == "stream") exchange.reply("HTTP/1.1 200 OK\r\nx-kind: stream\r\n\r\n", {}, More::kYes);
+    if (call.mode == "tunnel" && head.path != "/tunnel/late") call.release_tunnel();
+    if (call.mode == "unasked") call.release_tunnel();
+    if (call.mode == "interim") {
+      exchange.reply("HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n", {}, More::kYes);
+      call.release("late");
+    }
     if (call.mode == "early") reply_with(exchange, 413, "text/plain", "too much");
     if (call.mode == "gone") exchange.reply("HTTP/1.1 204 No Content\r\n\r\n", {}, More::kNo);
     if (call.mode == "abort") exchange.abort(not_found("no such thing: \"x\"\n"));
@@ -151,6 +173,7 @@ class RawPeer final : public async::StreamHandler {
   void on_closed(const Error&) override { closed = true; }
   void send(std::string_view data) { stream->write(data); }
   void hang_up() { stream.reset(); }
+  std::string take() { return std::exchange(text, {}); }
 
   std::unique_ptr<async::Stream> stream;
   std::string text, early;

@@ -30,15 +30,18 @@ bool names_no_protocol(std::string_view data) {
 // A stream of which too little has been seen to know its carrier. Owned by the server; hands the stream on or ends.
 class FreshStream final : public async::StreamHandler {
  public:
-  FreshStream(HttpServer& server, std::unique_ptr<async::Stream> stream, tls::Protocol agreed);
+  FreshStream(HttpServer& server, std::unique_ptr<async::Stream> stream, tls::Protocol agreed,
+              SharedConnections::Seat seat);
   size_t on_bytes(std::string_view data) override;
   void on_end() override;
   void on_closed(const Error&) override { on_end(); }
+  SharedConnections::Seat take_seat() { return std::move(seat_); }
 
  private:
   HttpServer& server_;
   std::unique_ptr<async::Stream> stream_;
   const tls::Protocol agreed_;
+  SharedConnections::Seat seat_;
   async::Timer timer_;
   bool begun_ = false;
 };
@@ -55,6 +58,8 @@ class HttpServer final : public Server {
         const tls::Protocol agreed = s->protocol();
         add_fresh(std::move(s), agreed);
       });
+    if (!options_.connections)
+      options_.connections = std::make_shared<SharedConnections>(options_.max_connections, options_.max_per_address);
   }
 
   // What is destroyed here says on_done(false) to its requests; whoever that is may still look at this server.
@@ -108,7 +113,7 @@ class HttpServer final : public Server {
   // Gives the stream to its carrier, which then sees the bytes that `fresh` was shown.
   size_t hand_over(FreshStream& fresh, std::unique_ptr<Connection> connection, std::string_view data) {
     Connection& c = *connection;
-    connections_.emplace(&c, std::move(connection));
+    connections_.emplace(&c, Live{fresh.take_seat(), std::move(connection)});
     drop(fresh);
     const size_t used = c.on_bytes(data);
     if (draining_) c.drain_gently();
@@ -129,9 +134,14 @@ class HttpServer final : public Server {
   }
 
  private:
+  struct Live {
+    SharedConnections::Seat seat;
+    std::unique_ptr<Connection> connection;
+  };
+
   std::vector<Connection*> all_connections() {
     std::vector<Connection*> all;
-    for (auto& [key, connection] : connections_) all.push_back(key);
+    for (auto& [key, live] : connections_) all.push_back(key);
     return all;
   }
 
@@ -143,23 +153,24 @@ class HttpServer final : public Server {
     drain_connections();
     reap_.schedule();
   }
-
   size_t open() const { return connections_.size() + fresh_.size() + (acceptor_ ? acceptor_->open() : 0); }
 
   void accept(std::unique_ptr<async::Stream> stream) {
-    if (open() >= options_.max_connections) {
-      ++stats_.refused;
-      return;
-    }
-    ++stats_.accepted;
-    if (acceptor_)
-      acceptor_->accept(std::move(stream));
-    else
-      add_fresh(std::move(stream), tls::Protocol::kNone);
+    if (!acceptor_) return add_fresh(std::move(stream), tls::Protocol::kNone);
+    if (open() >= options_.max_connections) return refuse(Limit::kConnections);
+    acceptor_->accept(std::move(stream));
+  }
+
+  void refuse(Limit limit) {
+    ++stats_.refused;
+    stats_.hit(limit);
   }
 
   void add_fresh(std::unique_ptr<async::Stream> stream, tls::Protocol agreed) {
-    auto fresh = std::make_unique<FreshStream>(*this, std::move(stream), agreed);
+    SharedConnections::Seat seat;
+    if (const auto limit = options_.connections->enter(stream->peer(), seat)) return refuse(*limit);
+    ++stats_.accepted;
+    auto fresh = std::make_unique<FreshStream>(*this, std::move(stream), agreed, std::move(seat));
     FreshStream* key = fresh.get();
     fresh_.emplace(key, std::move(fresh));
   }
@@ -167,7 +178,7 @@ class HttpServer final : public Server {
   void bury(Connection& c) {
     const auto it = connections_.find(&c);
     if (it == connections_.end()) return;
-    dead_.push_back(std::move(it->second));
+    dead_.push_back(std::move(it->second.connection));
     connections_.erase(it);
     reap_.schedule();
   }
@@ -187,17 +198,19 @@ class HttpServer final : public Server {
   async::Endpoint endpoint_;
   bool draining_ = false;
   std::unordered_map<FreshStream*, std::unique_ptr<FreshStream>> fresh_;
-  std::unordered_map<Connection*, std::unique_ptr<Connection>> connections_;
+  std::unordered_map<Connection*, Live> connections_;
   std::vector<std::unique_ptr<FreshStream>> dead_fresh_;
   std::vector<std::unique_ptr<Connection>> dead_;
   async::Deferred reap_;
   async::Timer grace_;
 };
 
-FreshStream::FreshStream(HttpServer& server, std::unique_ptr<async::Stream> stream, tls::Protocol agreed)
+FreshStream::FreshStream(HttpServer& server, std::unique_ptr<async::Stream> stream, tls::Protocol agreed,
+                         SharedConnections::Seat seat)
     : server_(server),
       stream_(std::move(stream)),
       agreed_(agreed),
+      seat_(std::move(seat)),
       timer_(server.context().loop, [this] { server_.drop(*this); }) {
   stream_->set_handler(this);
   timer_.arm_after(server.context().options.idle_timeout);

@@ -6,6 +6,7 @@
 
 #include "async/loop.h"
 #include "transport/http/exchange.h"
+#include "transport/http/limits.h"
 #include "transport/tls/acceptor.h"
 
 namespace colony::http {
@@ -13,9 +14,21 @@ namespace colony::http {
 struct ServerOptions {
   bool accept_frames = false;  // the replica's socket
   bool reuse_port = false;
-  size_t max_connections = 20000;                          // LIMIT: further ones are closed at once and counted
-  Duration idle_timeout = 75s;                             // keep-alive without a request
-  Duration head_timeout = 10s;                             // from the first byte of a head to its end
+  bool relay_continue =
+      false;  // the Service gives 100 Continue by an interim reply; else we do, when it is shown the head
+  size_t max_connections = 20000;                       // LIMIT: further ones are closed at once and counted
+  size_t max_per_address = 0;                           // LIMIT: of them, of one client address; 0: no bound
+  std::shared_ptr<SharedConnections> connections = {};  // over several servers, instead of the two above
+  // Of a request. Above: 431 (a head can have no more than kMaxHeadBytes and kMaxFields), 414, 413.
+  size_t max_head_bytes = kMaxHeadBytes, max_head_fields = kMaxFields, max_url = 16 * 1024;
+  uint64_t max_body = 0;        // 0: no bound; bodies are streamed
+  Duration idle_timeout = 75s;  // keep-alive without a request
+  Duration tunnel_idle = 300s;  // an upgraded connection without a byte in either direction
+  Duration head_timeout = 10s;  // from the first byte of a head to its end
+  // A client is given this long, and then must have kept up with the rate (bytes per second; 0: the time is not kept).
+  // Body: while it is waited for and no reply has begun. Reply: over every such span in which bytes wait for the client.
+  Duration body_timeout = 30s, send_timeout = 60s;
+  uint64_t body_rate = 500, send_rate = 500;
   size_t body_window = 256 * 1024;                         // request bytes accepted ahead of consumed()
   size_t max_streams = 256;                                // HTTP/2 concurrent streams per connection
   std::shared_ptr<const tls::ServerContext> certificates;  // null: no TLS; else nothing but TLS
@@ -27,6 +40,8 @@ struct ServerStats {
   size_t open_connections = 0, open_requests = 0;
   size_t open_links = 0;  // of the connections, those that are framed links
   tls::AcceptorStats tls;
+  LimitHits hits = {};
+  void hit(Limit limit) { ++hits[static_cast<size_t>(limit)]; }
 };
 
 class Server {

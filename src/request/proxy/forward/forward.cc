@@ -13,6 +13,8 @@ namespace {
 
 constexpr size_t kKeepCapacity = 16 * 1024;  // a pooled buffer above this is given back
 
+constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+
 bool idempotent_method(std::string_view m) {
   return m == "GET" || m == "HEAD" || m == "PUT" || m == "DELETE" || m == "OPTIONS";
 }
@@ -35,6 +37,7 @@ void Forward::begin(http::Exchange& exchange, const http::RequestHead& head, con
   readiness_ = grpc_ && head.path.ends_with("/ModelReady");
   began_ = host_.loop().now();
   // The head is kept in the form in which it travels: it may be sent twice.
+  upgrade_ = head.upgrade;
   append_request_block(block_, head, fields, {exchange.peer(), exchange.secure()}, host_.trusted(), host_.loop().rng(),
                        request_id_);
   kept_whole_ = !head.content_length || *head.content_length <= kReplayLimit;
@@ -53,6 +56,7 @@ void Forward::begin(http::Exchange& exchange, const http::RequestHead& head, con
   if (plan.deployment) {
     route_to(*plan.deployment);
   } else {
+    if (head.expect_continue) exchange.reply(kContinue, {}, http::More::kYes);
     state_ = State::kPeek;
     coding_ =
         compress::parse_coding(head.find("grpc-encoding").value_or("identity")).value_or(compress::Coding::kIdentity);
@@ -141,7 +145,9 @@ void Forward::on_end(std::string_view trailers) {
     case State::kQueued: return;
     case State::kPeek: peek(); return;
     case State::kFresh: send(); return;
-    case State::kRunning: link_->link().end(call_, trailers_); return;
+    case State::kRunning:
+      if (!upgrade_ || tunnel_) link_->link().end(call_, trailers_);
+      return;
   }
 }
 
@@ -245,9 +251,9 @@ void Forward::on_slot(ReplicaLink& link) {
   slot_at_ = now;
   link_ = &link;
   holds_slot_ = true;
-  const bool whole = ended_ && trailers_.empty();
+  const bool whole = ended_ && trailers_.empty() && !upgrade_;
   call_ = link.link().call_block(block_, body_, whole, deadline_, reply_side_);
-  if (ended_ && !whole) link.link().end(call_, trailers_);
+  if (ended_ && !whole && !upgrade_) link.link().end(call_, trailers_);
   if (!kept_whole_) drop_kept();
   give_credit();
 }
@@ -275,6 +281,11 @@ Error Forward::deadline_error() const {
       "deadline");
 }
 
+// Only what speaks the tunnel's protocol can end it in order: that is the replica.
+void Forward::on_drain() {
+  if (state_ == State::kRunning) link_->link().drain(call_);
+}
+
 void Forward::on_done(bool ok) {
   timer_.cancel();
   if (state_ == State::kRunning) {
@@ -295,6 +306,7 @@ void Forward::on_done(bool ok) {
   state_ = State::kIdle;
   grpc_ = inference_ = idempotent_ = statistics_ = readiness_ = at_once_ = gather_ = refused_ = ended_ = kept_whole_ =
       reply_begun_ = false;
+  upgrade_ = tunnel_ = false;
   forget_tries();
   status_ = 0;
   exchange_ = nullptr;

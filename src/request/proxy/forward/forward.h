@@ -68,6 +68,7 @@ class Forward final : public http::ExchangeHandler, public Waiter {
   void on_body(std::string_view data) override;
   void on_end(std::string_view trailers) override;
   void on_writable() override;
+  void on_drain() override;
   void on_done(bool ok) override;
 
   // Waiter
@@ -87,6 +88,7 @@ class Forward final : public http::ExchangeHandler, public Waiter {
     }
     void on_body(std::string_view data, bool end) override { forward.reply_body(data, end); }
     void on_end(std::string_view trailers) override { forward.reply_end(trailers); }
+    void on_tunnel_over() override { forward.end_call(Outcome::kGood); }
     void on_writable() override { forward.give_credit(); }
     void on_failed(const Error& error) override { forward.call_failed(error); }
   };
@@ -98,6 +100,7 @@ class Forward final : public http::ExchangeHandler, public Waiter {
   void drop_kept();
   void give_credit();
   void reply_head(const http::ReplyHead& head, std::string_view body, bool end);
+  void interim_reply(const http::ReplyHead& head);
   void note_grpc_status(std::string_view text);
   void reply_body(std::string_view data, bool end);
   void reply_end(std::string_view trailers);
@@ -121,6 +124,8 @@ class Forward final : public http::ExchangeHandler, public Waiter {
   bool gather_ = false;   // it is sent when its body is whole
   bool holds_slot_ = false;
   bool refused_ = false;      // the replica answers that it did not begin
+  bool upgrade_ = false;      // the client asks for a tunnel: its direction stays open
+  bool tunnel_ = false;       // ... and has it
   bool ended_ = false;        // the client has sent everything
   bool kept_whole_ = false;   // body_ holds every body byte so far
   bool reply_begun_ = false;  // a byte of the reply may have left

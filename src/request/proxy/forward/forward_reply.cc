@@ -21,9 +21,11 @@ bool refuses(const http::ReplyHead& head, bool grpc) {
 }  // namespace
 
 void Forward::reply_head(const http::ReplyHead& head, std::string_view body, bool end) {
-  if (head.status < 200) {  // an interim answer: the reply is still to come
-    exchange_->reply(head, {}, http::More::kYes);
-    return;
+  if (head.status == 101 && upgrade_) {
+    tunnel_ = true;
+    timer_.cancel();  // the deadline was the handshake's
+  } else if (head.status < 200) {
+    return interim_reply(head);
   }
   if (refuses(head, grpc_)) {
     refused_ = true;
@@ -49,6 +51,7 @@ void Forward::reply_head(const http::ReplyHead& head, std::string_view body, boo
     trailers_ = "x-request-id: ";
     trailers_ += request_id_;
     trailers_ += "\r\n";
+    if (tunnel_) append_upgrade_lines(trailers_, head);
     block_.clear();
     http::append_forwardable(block_, head, trailers_);
     trailers_.clear();
@@ -83,6 +86,17 @@ Outcome Forward::outcome() const {
   return bad_grpc || (status_ >= 500 && status_ != 501) ? Outcome::kBad : Outcome::kGood;
 }
 
+// The reply is still to come. HTTP/2 carries no interim replies here.
+void Forward::interim_reply(const http::ReplyHead& head) {
+  if (head.status == 101) {
+    link_->link().cancel(call_);
+    end_call(Outcome::kBad);
+    answer(internal_error("the replica switches protocols unasked", "bad_reply"));
+  } else if (exchange_->carrier() == http::Carrier::kHttp1) {
+    exchange_->reply(head, {}, http::More::kYes);
+  }
+}
+
 void Forward::note_grpc_status(std::string_view text) {
   while (text.starts_with(' ')) text.remove_prefix(1);
   std::from_chars(text.data(), text.data() + text.size(), grpc_status_);
@@ -95,6 +109,7 @@ void Forward::reply_body(std::string_view data, bool end) {
 }
 
 void Forward::reply_end(std::string_view trailers) {
+  if (tunnel_) return exchange_->end({});  // of this half only; the call goes on until on_tunnel_over
   if (grpc_) {
     constexpr std::string_view kName = "grpc-status:";
     for (std::string_view rest = trailers; !rest.empty();) {

@@ -122,6 +122,12 @@ RequestFields read_fields(const http::RequestHead& head) {
   return out;
 }
 
+void append_upgrade_lines(std::string& out, const http::HeadBase& head) {
+  out += "connection: upgrade\r\nupgrade: ";
+  out += head.find("upgrade").value_or("");
+  out += "\r\n";
+}
+
 void choose_request_id(const RequestFields& fields, Rng& rng, std::string& request_id) {
   if (!fields.request_id.empty()) {
     request_id.assign(fields.request_id);
@@ -160,6 +166,7 @@ void append_request_block(std::string& block, const http::RequestHead& head, con
   if (!fields.host.empty() && (!believed || !fields.forwarded_host))
     append_field(block, "x-forwarded-host", fields.host);
   if (fields.forwarded) append_forwarded(block, from, fields.host, hop.secure);
+  if (head.upgrade) append_upgrade_lines(block, head);
   block += "\r\n";
 }
 

@@ -43,4 +43,7 @@ void append_request_block(std::string& block, const http::RequestHead& head, con
 // For replies that the proxy makes by itself: the id that the request has or gets.
 void choose_request_id(const RequestFields& fields, Rng& rng, std::string& request_id);
 
+// A connection's own lines that a tunnel needs at its next hop too: "connection: upgrade" and what to.
+void append_upgrade_lines(std::string& out, const http::HeadBase& head);
+
 }  // namespace colony::proxy

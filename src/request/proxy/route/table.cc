@@ -109,7 +109,7 @@ Resolved RouteTable::resolve_model(std::string_view model) const {
 }
 
 Resolved RouteTable::resolve(std::string_view path, bool grpc) const {
-  if (path.starts_with("/-/") || path == "/-") return {.target = Target::kBuiltin};
+  if (path.starts_with("/-/") || path == "/-" || path == "*") return {.target = Target::kBuiltin};
   if (grpc) {
     if (path.starts_with(kInference)) {
       const std::string_view method = path.substr(kInference.size());

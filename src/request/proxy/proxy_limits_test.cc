@@ -1,0 +1,70 @@
+// The limits that hold over a whole proxy: memory and connections of all its loops, seen from outside and in the metrics.
+#include "request/proxy/test_world.h"
+
+namespace colony::proxy::testing {
+namespace {
+
+using std::string;
+
+bool has(const string& text, std::string_view what) { return text.find(what) != string::npos; }
+
+TEST(ProxyLimits, NewRequestsAreRefusedWhileTheBuffersAreFull) {
+  observe::Metrics metrics;
+  ProxyWorld w({.proxy = {.max_memory = 400 * 1024, .metrics = &metrics}});
+  auto& r = w.replica("r1");
+  w.deploy("app", "/", {r.record()});
+  EXPECT_EQ(w.ask("GET", "/echo").status, 200);
+  auto slow = w.client();
+  slow->stream->pause();
+  slow->send(ProxyWorld::text("GET", "/big/5000000"));
+  w.loop().run_for(1s);
+  const size_t calls = r.service.calls.size();
+  const WireReply reply = w.ask("GET", "/echo");
+  EXPECT_EQ(reply.status, 503);
+  EXPECT_TRUE(has(reply.body, "\"reason\":\"memory_bytes\"")) << reply.body;
+  EXPECT_TRUE(has(reply.head, "x-colony-reason: memory_bytes\r\n")) << reply.head;
+  EXPECT_TRUE(has(reply.head, "retry-after: ")) << reply.head;
+  EXPECT_EQ(r.service.calls.size(), calls);
+  EXPECT_EQ(w.ask("GET", "/v2/health/live").status, 200) << "questions to the proxy itself are answered";
+  EXPECT_TRUE(has(metrics.text(), "colony_limit_hits_total{limit=\"memory_bytes\"} 1")) << metrics.text();
+  slow->stream->resume();
+  EXPECT_EQ(w.reply(*slow).body.size(), 5'000'000u) << "what was begun goes on";
+  EXPECT_EQ(w.ask("GET", "/echo").status, 200);
+}
+
+TEST(ProxyLimits, ConnectionsAreCountedOverAllLoops) {
+  observe::Metrics metrics;
+  ProxyOptions options;
+  options.server.max_connections = 3;
+  options.metrics = &metrics;
+  ProxyWorld w({.loops = 2, .proxy = options});
+  w.deploy("app", "/", {w.replica("r1").record()});
+  std::vector<std::unique_ptr<RawPeer>> clients;
+  for (int i = 0; i < 5; ++i) {
+    clients.push_back(w.client());
+    if (clients.back()->stream) clients.back()->send(ProxyWorld::text("GET", "/echo"));
+  }
+  w.loop().run_for(2s);
+  int answered = 0;
+  for (auto& c : clients) answered += has(c->text, " 200 ");
+  EXPECT_EQ(answered, 3);
+  EXPECT_TRUE(has(metrics.text(), "colony_limit_hits_total{limit=\"connections\"} 2")) << metrics.text();
+  EXPECT_TRUE(has(metrics.text(), "colony_limit_used{limit=\"connections\"} 3")) << metrics.text();
+  clients[0].reset();
+  w.loop().run_for(1s);
+  EXPECT_EQ(w.ask("GET", "/echo").status, 200);
+}
+
+TEST(ProxyLimits, WhatAConnectionMeetsIsCounted) {
+  observe::Metrics metrics;
+  ProxyOptions options;
+  options.server.max_url = 50;
+  options.metrics = &metrics;
+  ProxyWorld w({.proxy = options});
+  EXPECT_EQ(w.ask("GET", "/" + string(100, 'x')).status, 414);
+  w.loop().run_for(2s);
+  EXPECT_TRUE(has(metrics.text(), "colony_limit_hits_total{limit=\"url_bytes\"} 1")) << metrics.text();
+}
+
+}  // namespace
+}  // namespace colony::proxy::testing
