@@ -25,6 +25,8 @@ void to_pb(const AppRecord& r, pb::App& out) {
     o.set_max_queued_requests(d.max_queued_requests);
     o.set_request_timeout_ns(d.request_timeout.count());
     o.set_idempotent(d.idempotent);
+    for (const auto& h : d.hosts) o.add_hosts(h);
+    for (const auto& s : d.grpc_services) o.add_grpc_services(s);
     for (const auto& replica : d.replicas) {
       pb::Replica& p = *o.add_replicas();
       p.set_id(replica.id);
@@ -33,6 +35,7 @@ void to_pb(const AppRecord& r, pb::App& out) {
       p.set_node(replica.node);
       p.set_zone(replica.zone);
       p.set_draining(replica.draining);
+      p.set_protocol(replica.protocol);
     }
   }
 }
@@ -51,6 +54,8 @@ Result<AppRecord> from_pb(const pb::App& in) {
     o.max_queued_requests = d.max_queued_requests();
     o.request_timeout = Duration(d.request_timeout_ns());
     o.idempotent = d.idempotent();
+    o.hosts.assign(d.hosts().begin(), d.hosts().end());
+    o.grpc_services.assign(d.grpc_services().begin(), d.grpc_services().end());
     if (o.max_ongoing_requests < 1)
       return fail(
           invalid_argument(fmt::format("app record '{}': max_ongoing_requests of '{}' is {}, at least 1 is right",
@@ -59,12 +64,16 @@ Result<AppRecord> from_pb(const pb::App& in) {
       return fail(
           invalid_argument(fmt::format("app record '{}': request_timeout_ns of '{}' must be above 0", r.app, o.name)));
     for (const auto& replica : d.replicas()) {
+      if (const std::string& said = replica.protocol(); !said.empty() && said != "http1" && said != "h2c")
+        return fail(invalid_argument(fmt::format(
+            "app record '{}': protocol '{}' of replica {}: there are http1 and h2c", r.app, said, replica.id())));
       o.replicas.push_back({.id = replica.id(),
                             .incarnation = replica.incarnation(),
                             .address = replica.address(),
                             .node = replica.node(),
                             .zone = replica.zone(),
-                            .draining = replica.draining()});
+                            .draining = replica.draining(),
+                            .protocol = replica.protocol()});
     }
     r.deployments.push_back(std::move(o));
   }

@@ -39,6 +39,7 @@ const DeploymentSpec* AppSpec::find(std::string_view deployment) const {
 
 std::vector<std::string> AppSpec::model_names(const DeploymentSpec& d) const {
   std::vector<std::string> names;
+  if (d.external()) return names;
   for (const ModelSpec& m : d.models) names.push_back(m.name);
   if (names.empty()) names.push_back(d.name == ingress().name ? name : name + "." + d.name);
   return names;

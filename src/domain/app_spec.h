@@ -32,9 +32,17 @@ struct ModelSpec {
   bool operator==(const ModelSpec&) const = default;
 };
 
+// A server of the user's own that runs already (`runtime: external`). No process is started; each address is one replica.
+struct BackendSpec {
+  std::vector<std::string> addresses;  // "127.0.0.1:9000", "[::1]:9000", "localhost:9000", "unix:/run/x.sock"
+  std::string protocol = "http1";      // http1 | h2c
+  std::string health_path;  // a GET of it must answer 2xx or 3xx; empty: it is enough to be taken as a connection
+  bool operator==(const BackendSpec&) const = default;
+};
+
 struct DeploymentSpec {
   std::string name;
-  std::string runtime;  // "echo" | "onnx"
+  std::string runtime;  // "echo" | "onnx" | "external"
   std::optional<ModelSpec> model;
   std::vector<ModelSpec> models;
   std::string transform;  // registered pair of functions, e.g. "filetype"; empty: none
@@ -51,24 +59,30 @@ struct DeploymentSpec {
   double rolling_update_percentage = 0.2;
   Resources ray_actor_options;
   int max_replicas_per_node = 0;  // 0: no bound
+  std::optional<BackendSpec> backend;
+  std::vector<std::string> grpc_services;  // "package.Service": calls of it come here
   bool operator==(const DeploymentSpec&) const = default;
+  bool external() const { return runtime == "external"; }
 };
 
 struct AppSpec {
   std::string name;
-  std::string route_prefix;  // "/name" by default; "" when `route_prefix: null` (no raw HTTP)
-  std::string import_path;   // "" or "colony.builtin:echo"
+  std::string route_prefix;        // "/name" by default; "" when `route_prefix: null` (no raw HTTP)
+  std::string import_path;         // "" or "colony.builtin:echo"
+  std::vector<std::string> hosts;  // lower case; requests for them reach the ingress, whatever their path
   std::vector<DeploymentSpec> deployments;
   bool operator==(const AppSpec&) const = default;
 
   const DeploymentSpec& ingress() const;  // the one that import_path binds, else the first; CHECK: there is one
   const DeploymentSpec* find(std::string_view deployment) const;
-  // OIP names under which this deployment answers: its `models:`, or APP for the ingress, APP.DEPLOYMENT for others.
+  // OIP names under which this deployment answers: its `models:`, or APP for the ingress, APP.DEPLOYMENT for others. None
+  // for an external one.
   std::vector<std::string> model_names(const DeploymentSpec& d) const;
 };
 
 // Stable hash (hex) of everything that needs a new process when it changes: all but num_replicas, user_config, model(s),
-// request_timeout_s, idempotent, max_queued_requests, health_check_*, graceful_shutdown_*, rolling_update_percentage.
+// request_timeout_s, idempotent, max_queued_requests, health_check_*, graceful_shutdown_*, rolling_update_percentage,
+// backend, grpc_services.
 std::string process_hash(const DeploymentSpec& d);
 // Stable hash (hex) of the whole spec.
 std::string spec_hash(const AppSpec& a);

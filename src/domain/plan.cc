@@ -23,8 +23,9 @@ std::vector<std::string> changed_keys(const doc::Node& before, const doc::Node& 
 Kind kind_of(const std::string& key) {
   if (key == "num_replicas") return Kind::kScale;
   if (key == "user_config" || key == "model" || key == "models") return Kind::kReconfigure;
-  if (key == "request_timeout_s" || key == "idempotent" || key == "max_queued_requests" ||
-      key == "rolling_update_percentage" || key.starts_with("health_check_") || key.starts_with("graceful_shutdown_"))
+  if (key == "backend" || key == "grpc_services" || key == "request_timeout_s" || key == "idempotent" ||
+      key == "max_queued_requests" || key == "rolling_update_percentage" || key.starts_with("health_check_") ||
+      key.starts_with("graceful_shutdown_"))
     return Kind::kRetune;
   return Kind::kRestart;
 }
@@ -59,6 +60,7 @@ std::string joined(const std::vector<std::string>& words) {
   return out;
 }
 
+std::string hosts(const AppSpec& app) { return app.hosts.empty() ? "none" : joined(app.hosts); }
 std::string route(const AppSpec& app) { return app.route_prefix.empty() ? "none" : app.route_prefix; }
 
 }  // namespace
@@ -114,6 +116,8 @@ std::vector<PlanAction> make_plan(const AppSpec* before, const AppSpec* after) {
   }
   if (before->route_prefix != after->route_prefix)
     plan.push_back({Kind::kRoute, after->name, {}, {"route_prefix"}, route(*before), route(*after)});
+  if (before->hosts != after->hosts)
+    plan.push_back({Kind::kRoute, after->name, {}, {"hosts"}, hosts(*before), hosts(*after)});
   if (before->ingress().name != after->ingress().name)
     plan.push_back({Kind::kRoute, after->name, {}, {"ingress"}, before->ingress().name, after->ingress().name});
   for (const DeploymentSpec& d : after->deployments) {

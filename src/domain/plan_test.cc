@@ -45,6 +45,20 @@ TEST(Plan, TellsInPlaceFromRestart) {
                    "replace the replicas of deployment a/y, batch by batch: max_ongoing_requests, model changed"}));
 }
 
+TEST(Plan, AddressesServicesAndHostsChangeAtOnce) {
+  AppSpec a = app();
+  a.deployments = {DeploymentSpec{.name = "x", .runtime = "external"}};
+  a.deployments[0].backend = BackendSpec{.addresses = {"127.0.0.1:1"}};
+  AppSpec b = a;
+  b.deployments[0].backend->addresses.emplace_back("127.0.0.1:2");
+  b.deployments[0].num_replicas = 2;
+  b.deployments[0].grpc_services = {"s.S"};
+  b.hosts = {"h.example"};
+  EXPECT_EQ(texts(&a, &b), (Texts{"change hosts of application a from none to h.example",
+                                  "scale deployment a/x from 1 to 2 replica(s)",
+                                  "change backend, grpc_services of deployment a/x at once"}));
+}
+
 TEST(Plan, NeedsARestartExactlyWhenTheProcessHashDiffers) {
   const AppSpec a = app();
   const std::vector<void (*)(DeploymentSpec&)> changes = {

@@ -91,6 +91,7 @@ const Keys<DeploymentSpec>& deployment_keys();
 const Keys<ModelSpec>& model_keys();        // of `model:`
 const Keys<ModelSpec>& named_model_keys();  // of `models:`, which have a `name` too
 const Keys<Resources>& resource_keys();
+const Keys<BackendSpec>& backend_keys();
 std::span<const Later> document_later_keys();  // beside `applications`
 
 // ---- scalars, used by the builders ----
@@ -104,6 +105,9 @@ std::string name_problem(std::string_view name);             // of applications;
 std::string deployment_name_problem(std::string_view name);  // at most 48
 std::string model_name_problem(std::string_view name);
 std::string route_prefix_problem(std::string_view prefix);
+std::string host_problem(std::string_view host);  // of `hosts`: a DNS name or numeric address without a port
+std::string grpc_service_problem(std::string_view service);
+std::string address_problem(std::string_view address);  // of a backend
 
 // The candidate nearest to `word` by edit distance, or "" when none is near.
 std::string nearest(std::string_view word, std::span<const std::string_view> candidates);

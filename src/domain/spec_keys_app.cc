@@ -1,12 +1,14 @@
 // Rows of the table of keys (see spec_keys.h): applications and deployments, and the document around them.
+#include <algorithm>
+
 #include "domain/spec_rows.h"
 
 namespace colony::spec {
 namespace {
 
 std::string runtime_check(std::string_view s) {
-  if (s == "echo" || s == "onnx") return {};
-  return "is no runtime; there are: echo, onnx";
+  if (s == "echo" || s == "onnx" || s == "external") return {};
+  return "is no runtime; there are: echo, onnx, external";
 }
 std::string transform_check(std::string_view s) { return s.empty() ? std::string() : name_problem(s); }
 std::string import_path_check(std::string_view s) {
@@ -16,6 +18,79 @@ std::string import_path_check(std::string_view s) {
       "built-in app {}",
       kBuiltinEcho);
 }
+
+constexpr size_t kMaxNames = 100;  // LIMIT: gRPC services of a deployment, hosts of an application
+
+Node texts(const std::vector<std::string>& in) {
+  Node l = doc::list();
+  for (const std::string& s : in) l.items.push_back(doc::string(s));
+  return l;
+}
+Node names_schema(std::string_view pattern, int64_t least) {
+  Node s = typed("array"), item = typed("string");
+  item.add("pattern", doc::string(std::string(pattern))).add("maxLength", doc::integer(255));
+  s.add("items", std::move(item));
+  if (least > 0) s.add("minItems", doc::integer(least));
+  return std::move(s.add("maxItems", doc::integer(kMaxNames)));
+}
+template <std::string (*Check)(std::string_view)>
+void read_checked(Reading& r, const Node& n, std::string& out) {
+  if (!read_text(r, n, out)) return;
+  if (std::string wrong = Check(out); !wrong.empty()) r.problem(n, std::move(wrong));
+}
+void read_grpc_service(Reading& r, const Node& n, std::string& out) { read_checked<grpc_service_problem>(r, n, out); }
+void read_host(Reading& r, const Node& n, std::string& out) {
+  read_checked<host_problem>(r, n, out);
+  for (char& c : out)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c | 0x20);
+}
+
+// ---- backends ----
+
+// address_problem(), but for spellings of IPv6 that embed IPv4 and for paths of sockets beyond ASCII.
+std::string ipv6_pattern() {
+  const std::string_view hex = "[0-9A-Fa-f]{1,4}";
+  return fmt::format(R"(\[(({0}:){{7}}{0}|({0}(:{0}){{0,3}})?::({0}(:{0}){{0,2}})?)\])", hex);
+}
+std::string address_pattern() {
+  const std::string_view octet = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])";
+  const std::string_view port =
+      "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])";
+  return fmt::format(R"(^(unix:/[!-~]{{0,106}}|(localhost|({0}\.){{3}}{0}|{1}):{2})$)", octet, ipv6_pattern(), port);
+}
+std::string host_pattern() { return fmt::format("^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?|{})$", ipv6_pattern()); }
+
+std::string protocol_check(std::string_view s) {
+  if (s == "http1" || s == "h2c") return {};
+  return "is no protocol; there are: http1, h2c (HTTP/2 without TLS, which gRPC servers speak)";
+}
+std::string health_path_check(std::string_view s) {
+  if (s.empty()) return {};
+  if (s.front() == '/' && std::all_of(s.begin(), s.end(), [](char c) { return c > ' ' && c < 0x7f && c != '#'; }))
+    return {};
+  return "must begin with '/' and hold visible ASCII characters without '#'";
+}
+void read_address(Reading& r, const Node& n, std::string& out) { read_checked<address_problem>(r, n, out); }
+
+constexpr Key<BackendSpec> kBackendKeys[] = {
+    required<BackendSpec>({"addresses", "Where it listens: IP:PORT, localhost:PORT or unix:/PATH; each is one replica.",
+                           [](Reading& r, const Node& n, BackendSpec& out) {
+                             read_list<std::string>(r, n, kMaxNames, out.addresses, read_address);
+                             if (n.kind == Kind::kList && n.items.empty()) r.problem(n, "must hold an address");
+                           },
+                           [](const BackendSpec& in) { return texts(in.addresses); },
+                           [] { return names_schema(address_pattern(), 1); }}),
+    text_key<&BackendSpec::protocol, protocol_check>("protocol",
+                                                     "What it speaks; h2c is HTTP/2 without TLS, as gRPC servers do.",
+                                                     [] { return one_of({"http1", "h2c"}); }),
+    text_key<&BackendSpec::health_path, health_path_check>(
+        "health_path", "A GET of it must answer 2xx or 3xx; empty: the server must take a connection.",
+        [] {
+          Node s = any_text();
+          s.members.pop_back();
+          return std::move(s.add("pattern", doc::string("^(/[!-\"$-~]*)?$")));
+        }),
+};
 
 // ---- deployments ----
 
@@ -34,7 +109,8 @@ constexpr Key<DeploymentSpec> kDeploymentKeys[] = {
     required(text_key<&DeploymentSpec::name, deployment_name_problem>(
         "name", "Name of the deployment within its application.", deployment_name_schema)),
     computed(text_key<&DeploymentSpec::runtime, runtime_check>(
-        "runtime", "What runs the work; onnx when a model is given.", [] { return one_of({"echo", "onnx"}); })),
+        "runtime", "What runs the work; onnx when a model is given, external when a backend is.",
+        [] { return one_of({"echo", "onnx", "external"}); })),
     {"model", "The model: a path, or a mapping. It answers as APP (the ingress) or APP.DEPLOYMENT.",
      [](Reading& r, const Node& n, DeploymentSpec& out) {
        if (n.kind == Kind::kNull) return;
@@ -124,6 +200,21 @@ constexpr Key<DeploymentSpec> kDeploymentKeys[] = {
      [] { return object_schema(resource_keys()); }},
     int_key<&DeploymentSpec::max_replicas_per_node, 0, 10000>(
         "max_replicas_per_node", "Most replicas of this deployment on one node; 0: no bound."),
+    {"backend", "A server of your own that runs already: Colony stands in front of it.",
+     [](Reading& r, const Node& n, DeploymentSpec& out) {
+       if (n.kind != Kind::kNull) read_object(r, n, backend_keys(), out.backend.emplace());
+     },
+     [](const DeploymentSpec& in) { return in.backend ? write_object(backend_keys(), *in.backend) : doc::null(); },
+     [] {
+       Node forms = doc::list({object_schema(backend_keys()), typed("null")});
+       return std::move(doc::map().add("anyOf", std::move(forms)));
+     }},
+    {"grpc_services", "gRPC services (package.Service) whose calls reach this external deployment.",
+     [](Reading& r, const Node& n, DeploymentSpec& out) {
+       read_list<std::string>(r, n, kMaxNames, out.grpc_services, read_grpc_service);
+     },
+     [](const DeploymentSpec& in) { return texts(in.grpc_services); },
+     [] { return names_schema("^[A-Za-z_][A-Za-z0-9_]*([.][A-Za-z_][A-Za-z0-9_]*)*$", 0); }},
 };
 constexpr std::string_view kServerLogs = "leave it out: logs are set where the server is started";
 constexpr std::string_view kRayLogging =
@@ -194,6 +285,9 @@ constexpr Key<AppSpec> kAppKeys[] = {
        Node values = doc::list({doc::string(std::string(kBuiltinEcho)), doc::null()});
        return std::move(doc::map().add("enum", std::move(values)));
      }},
+    {"hosts", "Requests for these hosts (Host, :authority) reach the ingress deployment, whatever their path.",
+     [](Reading& r, const Node& n, AppSpec& out) { read_list<std::string>(r, n, kMaxNames, out.hosts, read_host); },
+     [](const AppSpec& in) { return texts(in.hosts); }, [] { return names_schema(host_pattern(), 0); }},
     {"deployments", "The first one is the ingress, unless import_path binds another.", read_deployments,
      [](const AppSpec& in) {
        Node l = doc::list();
@@ -216,7 +310,8 @@ constexpr Later kAppLater[] = {
     {"traffic", "leave it out: all traffic goes to the one revision", "null"},
     {"proxy", kWithClusters, "null"},
     {"clusters", kWithClusters, "null"},
-    {"host", "leave it out: applications are told apart by path", "\"0.0.0.0\""},
+    {"host", "leave it out: the address is set where the server is started; names of an application go to `hosts`",
+     "\"0.0.0.0\""},
     {"port", "leave it out: it is set where the server is started (colony up --http)", "8000"},
 };
 
@@ -235,6 +330,10 @@ constexpr Later kDocumentLater[] = {
 
 }  // namespace
 
+const Keys<BackendSpec>& backend_keys() {
+  static constexpr Keys<BackendSpec> table{"a backend", kBackendKeys, {}};
+  return table;
+}
 const Keys<AppSpec>& app_keys() {
   static constexpr Keys<AppSpec> table{"an application", kAppKeys, kAppLater};
   return table;

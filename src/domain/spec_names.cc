@@ -1,7 +1,9 @@
 // What names and route prefixes may look like.
+#include <arpa/inet.h>
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 
 #include "domain/spec_keys.h"
 
@@ -58,6 +60,72 @@ std::string route_prefix_problem(std::string_view prefix) {
     return "must not hold '.' or '..' as a segment";
   if (padded.starts_with("/-/")) return "is reserved: /-/... belongs to the proxy itself (/-/healthz, /-/routes)";
   return {};
+}
+
+std::string host_problem(std::string_view host) {
+  if (host.empty()) return "must not be empty";
+  if (host.size() > kMaxPrefix)
+    return fmt::format("has {} characters; at most {} are allowed", host.size(), kMaxPrefix);
+  if (host.front() == '[' && host.back() == ']') {
+    in6_addr v6{};
+    const std::string inner(host.substr(1, host.size() - 2));
+    return inet_pton(AF_INET6, inner.c_str(), &v6) == 1 ? "" : "holds no IPv6 address in its brackets";
+  }
+  if (host.find(':') != std::string_view::npos) return "must be a host alone, without a port";
+  if (!is_alnum(host.front()) || !is_alnum(host.back()) ||
+      !std::all_of(host.begin(), host.end(), [](char c) { return is_alnum(c) || c == '-' || c == '_' || c == '.'; }))
+    return "must be a host name (letters, digits, '-', '_' and '.'), without wildcards";
+  return {};
+}
+
+std::string grpc_service_problem(std::string_view service) {
+  if (service.empty()) return "must not be empty";
+  if (service.size() > kMaxPrefix)
+    return fmt::format("has {} characters; at most {} are allowed", service.size(), kMaxPrefix);
+  bool first = true;  // of an identifier
+  for (char c : service) {
+    if (c == '.' && !first) {
+      first = true;
+      continue;
+    }
+    const bool letter = is_alnum(c) && !(c >= '0' && c <= '9');
+    if (!(letter || c == '_' || (!first && is_alnum(c))))
+      return "must be a full name as in the .proto file: package.Service, without a slash or a method";
+    first = false;
+  }
+  if (first) return "must be a full name as in the .proto file: package.Service";
+  for (std::string_view own : {"inference.GRPCInferenceService", "grpc.health.v1.Health",
+                               "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"})
+    if (service == own) return "is answered by the proxy itself; reach yours by `hosts`";
+  return {};
+}
+
+std::string address_problem(std::string_view address) {
+  constexpr std::string_view kRight = "right are 127.0.0.1:9000, [::1]:9000, localhost:9000 or unix:/path";
+  constexpr size_t kMaxSocketPath = 107;
+  if (address.starts_with("unix:")) {
+    const std::string_view path = address.substr(5);
+    if (!path.starts_with('/')) return fmt::format("needs the socket's absolute path; {}", kRight);
+    if (path.size() > kMaxSocketPath)
+      return fmt::format("has a path of {} bytes; the system allows {}", path.size(), kMaxSocketPath);
+    return {};
+  }
+  const size_t colon = address.rfind(':');
+  if (colon == std::string_view::npos) return fmt::format("has no port; {}", kRight);
+  const std::string_view digits = address.substr(colon + 1);
+  uint16_t port = 0;
+  const auto [end, ec] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
+  if (ec != std::errc() || end != digits.data() + digits.size() || port == 0)
+    return fmt::format("has no port from 1 to 65535; {}", kRight);
+  const std::string host(address.substr(0, colon));
+  in6_addr v6{};
+  in_addr v4{};
+  if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
+    if (inet_pton(AF_INET6, host.substr(1, host.size() - 2).c_str(), &v6) == 1) return {};
+    return fmt::format("holds no IPv6 address in its brackets; {}", kRight);
+  }
+  if (host == "localhost" || inet_pton(AF_INET, host.c_str(), &v4) == 1) return {};
+  return fmt::format("has a host that is no numeric address (names are not looked up); {}", kRight);
 }
 
 }  // namespace colony::spec

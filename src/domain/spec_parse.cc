@@ -40,6 +40,40 @@ Mark mark_of(const Node& n, std::string_view key) {
   return v != nullptr ? v->mark : n.mark;
 }
 
+// Of `backend`, and of what an external deployment cannot have.
+void check_backend(Reading& r, const Node& n, DeploymentSpec& d) {
+  const Node* backend = n.find("backend");
+  const bool meant = backend != nullptr && backend->kind != Kind::kNull;
+  if (d.runtime.empty() && meant) d.runtime = "external";
+  if (!d.external()) {
+    if (meant) r.problem(backend->mark, {}, fmt::format("runtime {} takes no backend; leave it out", d.runtime));
+    if (!d.grpc_services.empty())
+      r.problem(mark_of(n, "grpc_services"), {},
+                "needs runtime external: other runtimes serve no services of their own");
+    return;
+  }
+  if (!meant) r.problem(n.mark, {}, "runtime external needs `backend`, which says where your server listens");
+  for (std::string_view key : {"model", "models"})
+    if (const Node* given = n.find(key);
+        given != nullptr && given->kind != Kind::kNull && !(given->kind == Kind::kList && given->items.empty()))
+      r.problem(given->mark, {}, fmt::format("runtime external takes no {}; leave it out", key));
+  if (!d.backend) return;
+  std::map<std::string, size_t> seen;
+  const Node* addresses = backend->find("addresses");
+  for (size_t i = 0; i < d.backend->addresses.size(); ++i)
+    if (auto [first, fresh] = seen.emplace(d.backend->addresses[i], i); !fresh) {
+      Reading::Step in(r, "backend"), list(r, "addresses"), at(r, i);
+      r.conflict(addresses->items[i].mark, d.backend->addresses[i],
+                 fmt::format("is addresses[{}] already", first->second));
+    }
+  const auto count = static_cast<int>(d.backend->addresses.size());
+  if (const Node* asked = n.find("num_replicas"); asked != nullptr && count > 0 && d.num_replicas != count) {
+    Reading::Step step(r, "num_replicas");
+    r.problem(*asked, fmt::format("an external deployment has one replica per address, here {}; leave it out", count));
+  }
+  d.num_replicas = count;
+}
+
 void check_models(Reading& r, const Node& n, DeploymentSpec& d) {
   if (d.model && !d.models.empty())
     r.problem(mark_of(n, "models"), {}, "has both `model` and `models`; give one of them");
@@ -60,8 +94,8 @@ void check_models(Reading& r, const Node& n, DeploymentSpec& d) {
   if (d.runtime == "echo" && has_model)
     r.problem(mark_of(n, d.model ? "model" : "models"), {},
               "runtime echo takes no model; leave it out or use runtime onnx");
-  if (n.find("runtime") == nullptr && !meant)
-    r.problem(n.mark, {}, "needs `model` (a path), `models`, or `runtime: echo`");
+  if (n.find("runtime") == nullptr && !meant && !d.external())
+    r.problem(n.mark, {}, "needs `model` (a path), `models`, `backend`, or `runtime: echo`");
   if (!d.transform.empty() && !meant)
     r.problem(mark_of(n, "transform"), d.transform, "a transform needs a model; leave it out");
 }
@@ -84,7 +118,9 @@ void check_deployments(Reading& r, const Node& n, AppSpec& app) {
 }  // namespace
 
 void read_deployment(Reading& r, const Node& n, DeploymentSpec& out) {
-  if (read_object(r, n, deployment_keys(), out)) check_models(r, n, out);
+  if (!read_object(r, n, deployment_keys(), out)) return;
+  check_backend(r, n, out);
+  check_models(r, n, out);
 }
 
 void read_app(Reading& r, const Node& n, AppSpec& out) {

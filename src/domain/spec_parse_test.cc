@@ -126,5 +126,32 @@ TEST(SpecParse, HashesFollowWhatTheyStandFor) {
   EXPECT_NE(process_hash(app.deployments[0]), process_hash(other.deployments[0]));
 }
 
+TEST(SpecParse, AnExternalDeploymentHasOneReplicaPerAddress) {
+  const auto apps = parse_document({R"(
+applications:
+- name: shop
+  hosts: [Shop.Example]
+  deployments:
+  - name: web
+    backend:
+      addresses: ["127.0.0.1:9000", "[::1]:9000", "localhost:9000", "unix:/run/shop.sock"]
+      protocol: h2c
+      health_path: /healthz?full=1
+    grpc_services: [shop.v1.Cart]
+)"});
+  ASSERT_TRUE(apps.has_value()) << to_error(apps.error()).message;
+  const AppSpec& app = apps->front();
+  const DeploymentSpec& d = app.deployments.front();
+  EXPECT_EQ(d.runtime, "external");
+  EXPECT_EQ(d.num_replicas, 4);
+  EXPECT_EQ(app.hosts, std::vector<std::string>{"shop.example"});
+  EXPECT_TRUE(app.model_names(d).empty());
+  EXPECT_EQ(d.backend->protocol, "h2c");
+  const std::string text = to_json_text(app);
+  const auto again = parse_app({text, SpecFormat::kJson, {}, ModelPaths::kAbsolute});
+  ASSERT_TRUE(again.has_value()) << to_error(again.error()).message;
+  EXPECT_EQ(*again, app);
+}
+
 }  // namespace
 }  // namespace colony

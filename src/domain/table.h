@@ -17,6 +17,7 @@ struct ReplicaRecord {
   std::string node;
   std::string zone;
   bool draining = false;  // no new requests; those that run finish
+  std::string protocol;   // "": frames, as our replicas speak; "http1" or "h2c": a server of the user's own
   bool operator==(const ReplicaRecord&) const = default;
 };
 
@@ -26,6 +27,8 @@ struct DeploymentRecord {
   std::string transform;
   std::vector<std::string> models;  // OIP names
   std::string route_prefix;         // of the ingress deployment; "" for others
+  std::vector<std::string> hosts;   // likewise; lower case, without a port
+  std::vector<std::string> grpc_services;
   int max_ongoing_requests = 5;
   int max_queued_requests = -1;
   Duration request_timeout = 60s;

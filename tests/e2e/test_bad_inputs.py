@@ -65,7 +65,7 @@ YAML = [
     (application("import_path: my.module:app"), 4, "there is no python runtime yet"),
     (application("runtime_env: {pip: [torch]}"), 4, "is not supported yet"),
     (application("nmae: x"), 4, "did you mean name?"),
-    ("applications:\n- name: bad\n  deployments:\n  - name: d\n    runtime: python\n", 5, "'python' is no runtime; there are: echo, onnx"),
+    ("applications:\n- name: bad\n  deployments:\n  - name: d\n    runtime: python\n", 5, "'python' is no runtime; there are: echo, onnx, external"),
     ("applications:\n- name: bad\n  deployments:\n  - name: d\n    model: {path: /m, intra_op: 0}\n", 5, "must be from 1 to 1024"),
     ("applications:\n- name: Bad!\n  deployments: [{name: d, runtime: echo}]\n", 2, "must begin with a-z or 0-9"),
     ("applications:\n- deployments: [{name: d, runtime: echo}]\n", 2, "name: is missing"),

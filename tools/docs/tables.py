@@ -64,6 +64,7 @@ def app_spec(binary):
     if set(named["properties"]) != extra:
         sys.exit("tables.py: `models` entries differ from `model` in more than the name: give them a table of their own")
     for title, part in (("An application", app), ("A deployment", deployment), ("`model:`, and an entry of `models:`", named),
+                        ("`backend:`", deployment["properties"]["backend"]["anyOf"][0]),
                         ("`ray_actor_options:`", deployment["properties"]["ray_actor_options"])):
         yield from ("", f"### {title}", "")
         yield from rows(part)

@@ -108,6 +108,12 @@ Result<void> Keeper::check_conflicts(const AppSpec& spec) const {
             fmt::format("application {}: the model name {} is used by two of its own deployments", spec.name, *at),
             "model_name_taken"));
     }
+  std::set<std::string> services, hosts(spec.hosts.begin(), spec.hosts.end());
+  for (const DeploymentSpec& d : spec.deployments)
+    for (const std::string& s : d.grpc_services)
+      if (!services.insert(s).second)
+        return fail(already_exists(fmt::format("application {}: the gRPC service {} is listed twice", spec.name, s),
+                                   "grpc_service_taken"));
   for (const auto& [name, r] : records_) {
     if (name == spec.name || !r.spec) continue;
     const std::string owner = r.entry.removing
@@ -117,6 +123,16 @@ Result<void> Keeper::check_conflicts(const AppSpec& spec) const {
       return fail(already_exists(
           fmt::format("application {}: route_prefix {} belongs to {}", spec.name, spec.route_prefix, owner),
           "route_prefix_taken"));
+    for (const std::string& h : r.spec->hosts)
+      if (hosts.contains(h))
+        return fail(already_exists(fmt::format("application {}: the host {} belongs to {}", spec.name, h, owner),
+                                   "host_taken"));
+    for (const DeploymentSpec& d : r.spec->deployments)
+      for (const std::string& s : d.grpc_services)
+        if (services.contains(s))
+          return fail(
+              already_exists(fmt::format("application {}: the gRPC service {} belongs to {}", spec.name, s, owner),
+                             "grpc_service_taken"));
     for (const DeploymentSpec& d : r.spec->deployments)
       for (const std::string& m : r.spec->model_names(d))
         if (models.contains(m))
@@ -143,6 +159,12 @@ async::Task<Result<Change>> Keeper::scale(std::string app, std::string deploymen
   AppSpec after = *it->second.spec;
   for (DeploymentSpec& d : after.deployments)
     if (d.name == deployment) {
+      if (d.external())
+        co_return fail(failed_precondition(
+            fmt::format(
+                "deployment {} is external: its replicas are the addresses of its backend; apply it with others",
+                deployment),
+            "external_deployment"));
       d.num_replicas = replicas;
       co_return co_await change(std::move(after), options);
     }

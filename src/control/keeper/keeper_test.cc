@@ -98,6 +98,38 @@ TEST_F(KeeperTest, ARevisionThatIsExpectedMustBeTheOneThatIsThere) {
   EXPECT_TRUE(remove("a", {.expected_revision = 2}).has_value());
 }
 
+TEST_F(KeeperTest, HostsAndGrpcServicesThatAreTakenAreRefusedAndAddressesAreNotScaled) {
+  AppSpec a = app("a");
+  DeploymentSpec web{.name = "web", .runtime = "external"};
+  web.backend = BackendSpec{.addresses = {"127.0.0.1:1"}};
+  web.grpc_services = {"s.S"};
+  a.deployments.push_back(web);
+  a.hosts = {"h.example"};
+  ASSERT_TRUE(apply(a).has_value());
+  AppSpec b = app("b");
+  b.hosts = {"h.example"};
+  auto host = apply(b);
+  ASSERT_FALSE(host.has_value());
+  EXPECT_EQ(host.error().reason, "host_taken");
+  EXPECT_NE(host.error().message.find("the host h.example belongs to application a"), std::string::npos);
+  b.hosts.clear();
+  b.deployments.push_back(web);
+  auto service = apply(b);
+  ASSERT_FALSE(service.has_value());
+  EXPECT_EQ(service.error().reason, "grpc_service_taken");
+  EXPECT_NE(service.error().message.find("the gRPC service s.S belongs to application a"), std::string::npos);
+  b.deployments.back().grpc_services = {"t.T"};
+  b.deployments.push_back(web);
+  b.deployments.back().name = "again";
+  b.deployments.back().grpc_services = {"t.T"};
+  auto twice = apply(b);
+  ASSERT_FALSE(twice.has_value());
+  EXPECT_EQ(twice.error().reason, "grpc_service_taken");
+  auto scaled = loop_->run(keeper_->scale("a", "web", 2, {}));
+  ASSERT_FALSE(scaled.has_value());
+  EXPECT_EQ(scaled.error().reason, "external_deployment");
+}
+
 TEST_F(KeeperTest, NamesThatAreTakenAreRefusedWithTheirOwner) {
   AppSpec a = app("a");
   a.deployments.push_back(DeploymentSpec{.name = "x", .runtime = "echo"});

@@ -130,6 +130,13 @@ Json spec_schemas() {
   deployment["properties"]["model"]["anyOf"][0]["pattern"] = "^/[^\\x00]*$";
   absolute(deployment["properties"]["model"]["anyOf"][1]);
   absolute(deployment["properties"]["models"]["items"]);
+  Json external = deployment;
+  external["properties"]["runtime"]["enum"] = {"external"};
+  external["properties"]["backend"]["anyOf"].erase(1);
+  external["properties"]["backend"]["anyOf"][0]["properties"]["addresses"]["uniqueItems"] = true;
+  for (const char* key : {"model", "models", "transform", "num_replicas"}) external["properties"].erase(key);
+  external["required"].push_back("backend");
+  for (const char* key : {"backend", "grpc_services"}) deployment["properties"].erase(key);
   Json onnx = deployment, echo = deployment;
   onnx["properties"]["runtime"]["enum"] = {"onnx"};
   onnx["properties"].erase("models");
@@ -145,7 +152,9 @@ Json spec_schemas() {
   echo["required"].push_back("runtime");
 
   Json out;
-  out["Deployment"] = {{"oneOf", {ref("EchoDeployment"), ref("ModelDeployment"), ref("ModelsDeployment")}}};
+  out["Deployment"] = {
+      {"oneOf", {ref("EchoDeployment"), ref("ModelDeployment"), ref("ModelsDeployment"), ref("ExternalDeployment")}}};
+  out["ExternalDeployment"] = std::move(external);
   out["EchoDeployment"] = std::move(echo);
   out["ModelDeployment"] = std::move(onnx);
   out["ModelsDeployment"] = std::move(several);

@@ -170,7 +170,15 @@ void AppMaster::reconcile() {
   for (const auto& d : assignment_.spec.deployments) names.insert(d.name);
   for (const auto& [id, unit] : units_) names.insert(unit->deployment);
   if (assignment_.remove && !withdrawn_) return;  // first the routes, then the replicas (publish.cc withdraws)
-  for (const auto& name : names) reconcile_deployment(assignment_.remove ? nullptr : assignment_.spec.find(name), name);
+  reconcile_backends();
+  for (const auto& name : names) {
+    const DeploymentSpec* spec = assignment_.remove ? nullptr : assignment_.spec.find(name);
+    if (spec && spec->external()) {
+      if (!any_healthy(name)) continue;  // replicas of its former kind serve until an address does
+      spec = nullptr;
+    }
+    reconcile_deployment(spec, name);
+  }
 }
 
 void AppMaster::reconcile_deployment(const DeploymentSpec* spec, const std::string& name) {
@@ -247,7 +255,7 @@ void AppMaster::start_one(const DeploymentSpec& spec) {
   scope_.spawn(start_unit(unit, actor_spec(spec, id)));
 }
 
-bool AppMaster::finished() const { return assignment_.remove && withdrawn_ && units_.empty(); }
+bool AppMaster::finished() const { return assignment_.remove && withdrawn_ && units_.empty() && backends_.empty(); }
 
 void AppMaster::fenced() {
   if (ended_) return;

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "async/scope.h"
+#include "control/master/backend.h"
 #include "control/master/contract.h"
 #include "control/master/unit.h"
 #include "discovery/contract.h"
@@ -57,6 +58,12 @@ class AppMaster {
   engine::Fence fence() const { return {assignment_.spec.name, assignment_.epoch}; }
   engine::ActorSpec actor_spec(const DeploymentSpec& spec, const std::string& id) const;
 
+  // backend.cc: addresses of external deployments.
+  void reconcile_backends();
+  async::Task<void> watch_backend(std::shared_ptr<Backend> backend);
+  bool any_ready(const std::string& deployment) const;    // a current replica with a process
+  bool any_healthy(const std::string& deployment) const;  // an address
+
   // publish.cc: what discovery is told.
   AppRecord build_record() const;
   async::Task<void> publish_loop();
@@ -83,6 +90,7 @@ class AppMaster {
   async::Signal changed_;  // some actor changed: watchers look again
   async::Signal published_signal_;
   std::map<std::string, UnitPtr> units_;
+  std::map<std::string, std::shared_ptr<Backend>> backends_;
   std::unique_ptr<engine::Subscription> watch_;
   bool resync_ = true;
   bool deploying_ = true;  // since the last assignment the app has not been RUNNING yet

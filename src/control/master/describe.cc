@@ -34,6 +34,16 @@ DeploymentStatus AppMaster::describe_deployment(const DeploymentSpec* spec, cons
       out.message = fmt::format("replica {}: {}", id, r.reason.empty() ? r.last_error : r.reason);
     failed += refused;
   }
+  for (const auto& [id, backend] : backends_) {
+    if (backend->deployment != name) continue;
+    out.replicas.push_back(backend->status(assignment_.revision));
+    const ReplicaState state = backend->state();
+    ++live;
+    old += !spec || !spec->external();
+    ready += state == ReplicaState::kReady;
+    failed += state == ReplicaState::kFailed;
+    if (out.message.empty() && state == ReplicaState::kFailed) out.message = backend->problem;
+  }
   if (failed > 0)
     out.status = "UNHEALTHY";
   else if (old > 0 || behind > 0)
@@ -62,6 +72,9 @@ void AppMaster::emit() {
   }
   for (const auto& [id, unit] : units_)
     if (seen.insert(unit->deployment).second) s.deployments.push_back(describe_deployment(nullptr, unit->deployment));
+  for (const auto& [id, backend] : backends_)
+    if (seen.insert(backend->deployment).second)
+      s.deployments.push_back(describe_deployment(nullptr, backend->deployment));
 
   bool healthy = true, unhealthy = false;
   for (const auto& d : s.deployments) {

@@ -17,13 +17,19 @@ AppRecord AppMaster::build_record() const {
     out.runtime = d.runtime;
     out.transform = d.transform;
     out.models = assignment_.spec.model_names(d);
-    if (&d == &ingress) out.route_prefix = assignment_.spec.route_prefix;
+    if (&d == &ingress) {
+      out.route_prefix = assignment_.spec.route_prefix;
+      out.hosts = assignment_.spec.hosts;
+    }
+    out.grpc_services = d.grpc_services;
     out.max_ongoing_requests = d.max_ongoing_requests;
     out.max_queued_requests = d.max_queued_requests;
     out.request_timeout = from_seconds(d.request_timeout_s);
     out.idempotent = d.idempotent;
     for (const auto& [id, unit] : units_)
       if (unit->deployment == d.name && unit->process_ready()) out.replicas.push_back(record_of(*unit));
+    for (const auto& [id, backend] : backends_)
+      if (backend->deployment == d.name && backend->healthy) out.replicas.push_back(backend->record());
     record.deployments.push_back(std::move(out));
   };
   add(ingress);

@@ -72,6 +72,9 @@ Error route_error(std::string_view path, std::string_view reason, const RouteTab
   if (reason == "unknown_model")
     return not_found(fmt::format("'{}' names no model that is served here ({})", shown, routes.what_exists()),
                      "unknown_model");
+  if (reason == "unknown_service")
+    return unimplemented(fmt::format("no app serves the gRPC method '{}' ({})", shown, routes.what_exists()),
+                         "unknown_service");
   return not_found(fmt::format("no app answers at '{}' ({})", shown, routes.what_exists()), "unknown_route");
 }
 

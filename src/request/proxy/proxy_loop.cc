@@ -105,7 +105,8 @@ std::string ProxyLoop::id_line(const http::RequestHead& head) {
 
 http::ExchangeHandler* ProxyLoop::on_request(http::Exchange& exchange, const http::RequestHead& head) {
   const bool grpc = head.is_grpc();
-  const Resolved r = snapshot_ ? snapshot_->routes->resolve(head.path, grpc) : RouteTable().resolve(head.path, grpc);
+  const Resolved r =
+      snapshot_ ? snapshot_->routes->resolve(head.path, grpc, head.authority) : RouteTable().resolve(head.path, grpc);
   if (r.target == Target::kBuiltin && grpc) return grpc_.on_request(exchange, head);
   Forward& f = take();
   if ((r.target == Target::kDeployment || r.target == Target::kPeekModel) && !has_memory()) {

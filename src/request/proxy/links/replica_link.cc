@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "transport/backend/link.h"
 
 namespace colony::proxy {
 namespace {
@@ -35,7 +36,10 @@ void ReplicaLink::leave() {
 
 void ReplicaLink::dial() {
   if (leaving_) return;
-  link_ = frame::Link::connect(
+  const auto connect = record_.protocol.empty()    ? &frame::Link::connect
+                       : record_.protocol == "h2c" ? &backend::connect_h2
+                                                   : &backend::connect_http1;
+  link_ = connect(
       loop_, async::Endpoint{record_.address}, Deadline::after(loop_.now(), kConnectTimeout),
       {.on_ready = [this] { opened(); }, .on_goaway = {}, .on_closed = [this](const Error& error) { closed(error); }});
 }

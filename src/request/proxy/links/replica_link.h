@@ -1,4 +1,4 @@
-// One loop's way to one replica: the frame link, its reconnects with bounded back-off, and what the loop must know to
+// One loop's way to one replica: the link (of frames, or of what a server of the user's own speaks), its reconnects with bounded back-off, and what the loop must know to
 // choose it. Owned by a DeploymentQueue, lives on its loop. A new incarnation or address of a replica is another
 // ReplicaLink; this one then finishes what runs.
 // On failure: the link fails its calls by itself (frame/link.h); this object only dials again.
@@ -32,7 +32,8 @@ class ReplicaLink {
   void leave();
 
   bool serves(const ReplicaRecord& r) const {
-    return r.id == record_.id && r.incarnation == record_.incarnation && r.address == record_.address;
+    return r.id == record_.id && r.incarnation == record_.incarnation && r.address == record_.address &&
+           r.protocol == record_.protocol;
   }
   bool leaving() const { return leaving_; }
   bool ready() const { return !leaving_ && link_ && link_->ready(); }

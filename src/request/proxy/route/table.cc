@@ -64,18 +64,45 @@ std::shared_ptr<const RouteTable> RouteTable::build(const std::map<std::string, 
     }
     for (const auto& m : d.models)
       table->claim(table->models_, "model name", m, i, previous ? previous->owner_of_model(m) : nullptr);
+    for (const auto& s : d.grpc_services)
+      table->claim(table->services_, "gRPC service", s, i, previous ? previous->owner_of_service(s) : nullptr);
+    for (const auto& h : d.hosts)
+      table->claim(table->hosts_, "host", h, i, previous ? previous->owner_of_host(h) : nullptr);
   }
   return table;
 }
 
-const std::string* RouteTable::owner_of_prefix(std::string_view prefix) const {
-  auto it = prefixes_.find(prefix);
-  return it == prefixes_.end() ? nullptr : &entries_[it->second].key;
+const std::string* RouteTable::owner(const Index& index, std::string_view name) const {
+  auto it = index.find(name);
+  return it == index.end() ? nullptr : &entries_[it->second].key;
+}
+const std::string* RouteTable::owner_of_prefix(std::string_view prefix) const { return owner(prefixes_, prefix); }
+const std::string* RouteTable::owner_of_model(std::string_view model) const { return owner(models_, model); }
+const std::string* RouteTable::owner_of_service(std::string_view service) const { return owner(services_, service); }
+const std::string* RouteTable::owner_of_host(std::string_view host) const { return owner(hosts_, host); }
+
+// "/package.Service/Method". What no deployment lists may still lie below a route prefix.
+Resolved RouteTable::by_service(std::string_view path) const {
+  const size_t slash = path.rfind('/');
+  if (!services_.empty() && slash != std::string_view::npos && slash > 1)
+    if (auto it = services_.find(path.substr(1, slash - 1)); it != services_.end())
+      return {Target::kDeployment, it->second, false, {}};
+  Resolved r = by_prefix(path);
+  if (r.target == Target::kNotFound) r.reason = "unknown_service";
+  return r;
 }
 
-const std::string* RouteTable::owner_of_model(std::string_view model) const {
-  auto it = models_.find(model);
-  return it == models_.end() ? nullptr : &entries_[it->second].key;
+const uint32_t* RouteTable::by_host(std::string_view authority) const {
+  const size_t colon = authority.rfind(':');
+  if (colon != std::string_view::npos && authority.find(']', colon) == std::string_view::npos)
+    authority = authority.substr(0, colon);
+  constexpr size_t kMaxHost = 255;
+  char lower[kMaxHost];
+  if (authority.size() > kMaxHost) return nullptr;
+  std::transform(authority.begin(), authority.end(), lower,
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; });
+  auto it = hosts_.find(std::string_view(lower, authority.size()));
+  return it == hosts_.end() ? nullptr : &it->second;
 }
 
 Resolved RouteTable::by_prefix(std::string_view path) const {
@@ -108,8 +135,18 @@ Resolved RouteTable::resolve_model(std::string_view model) const {
   return {.target = Target::kNotFound, .reason = "unknown_model"};
 }
 
-Resolved RouteTable::resolve(std::string_view path, bool grpc) const {
+Resolved RouteTable::resolve(std::string_view path, bool grpc, std::string_view authority) const {
   if (path.starts_with("/-/") || path == "/-" || path == "*") return {.target = Target::kBuiltin};
+  const uint32_t* host = hosts_.empty() ? nullptr : by_host(authority);
+  // A server of the user's own has all paths of its hosts; others keep the inference protocols' paths.
+  if (host && entries_[*host].record.runtime == "external") return {Target::kDeployment, *host, false, {}};
+  Resolved r = by_path(path, grpc);
+  if (host && r.target != Target::kBuiltin && r.target != Target::kPeekModel && !r.inference)
+    return {Target::kDeployment, *host, false, {}};
+  return r;
+}
+
+Resolved RouteTable::by_path(std::string_view path, bool grpc) const {
   if (grpc) {
     if (path.starts_with(kInference)) {
       const std::string_view method = path.substr(kInference.size());
@@ -120,7 +157,7 @@ Resolved RouteTable::resolve(std::string_view path, bool grpc) const {
     }
     if (path.starts_with("/grpc.health.v1.Health/") || path.starts_with("/grpc.reflection."))
       return {.target = Target::kBuiltin};
-    return by_prefix(path);
+    return by_service(path);
   }
   if (path.starts_with("/v2") && is_one_of(path, {"/v2", "/v2/", "/v2/health/live", "/v2/health/ready", "/v2/models",
                                                   "/v2/models/", "/v2/repository/index"}))
@@ -154,6 +191,13 @@ std::vector<std::pair<std::string, std::string>> RouteTable::prefixes() const {
   return out;
 }
 
+std::vector<std::string> RouteTable::services() const {
+  std::vector<std::string> out;
+  for (const auto& [name, entry] : services_) out.push_back(name);
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
 std::string RouteTable::what_exists(size_t at_most) const {
   if (entries_.empty()) return "no app is deployed";
   std::string out;
@@ -168,6 +212,7 @@ std::string RouteTable::what_exists(size_t at_most) const {
   std::vector<std::string> routes;
   for (auto& [prefix, app] : prefixes()) routes.push_back(prefix);
   list("routes: ", routes);
+  if (!services_.empty()) list("gRPC services: ", services());
   return out;
 }
 

@@ -32,7 +32,7 @@ struct Resolved {
   Target target = Target::kNotFound;
   uint32_t deployment = 0;
   bool inference = false;   // matched by a model's name: may be sent twice
-  std::string_view reason;  // of kNotFound: "unknown_model" or "unknown_route"
+  std::string_view reason;  // of kNotFound: "unknown_model", "unknown_route" or "unknown_service"
 };
 
 class RouteTable {
@@ -41,8 +41,8 @@ class RouteTable {
   static std::shared_ptr<const RouteTable> build(const std::map<std::string, AppRecord>& apps,
                                                  const RouteTable* previous = nullptr);
 
-  // `path` as it came, without the query.
-  Resolved resolve(std::string_view path, bool grpc) const;
+  // `path` as it came, without the query; `authority`: Host or :authority, with or without a port.
+  Resolved resolve(std::string_view path, bool grpc, std::string_view authority = {}) const;
   // kDeployment or kNotFound.
   Resolved resolve_model(std::string_view model) const;
 
@@ -54,18 +54,25 @@ class RouteTable {
   std::string what_exists(size_t at_most = 20) const;
   const std::string* owner_of_prefix(std::string_view prefix) const;  // key of the entry, null if free
   const std::string* owner_of_model(std::string_view model) const;
+  const std::string* owner_of_service(std::string_view service) const;
+  const std::string* owner_of_host(std::string_view host) const;
+  std::vector<std::string> services() const;  // of the users' own, sorted
 
  private:
   struct Hash : std::hash<std::string_view> {
     using is_transparent = void;
   };
   using Index = std::unordered_map<std::string, uint32_t, Hash, std::equal_to<>>;
+  const std::string* owner(const Index& index, std::string_view name) const;
+  Resolved by_path(std::string_view path, bool grpc) const;
   Resolved by_prefix(std::string_view path) const;
+  Resolved by_service(std::string_view path) const;
+  const uint32_t* by_host(std::string_view authority) const;
   void claim(Index& index, std::string_view what, const std::string& name, uint32_t entry,
              const std::string* former_owner);
 
   std::vector<RouteEntry> entries_;
-  Index prefixes_, models_;
+  Index prefixes_, models_, services_, hosts_;
   size_t longest_prefix_ = 0;
   std::vector<std::string> warnings_;
 };

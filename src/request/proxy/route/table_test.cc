@@ -115,5 +115,66 @@ TEST(RouteTable, SaysWhatExistsWithinABound) {
   EXPECT_EQ(RouteTable::build(apps)->what_exists(2), "models: m; routes: /app0, /app1 and 28 more");
 }
 
+TEST(RouteTable, GrpcServicesOfTheUsersOwnAreFoundByTheirName) {
+  Apps apps;
+  add(apps, "shop", "/shop", {});
+  apps["shop"].deployments[0].grpc_services = {"shop.v1.Cart", "shop.v1.Pay"};
+  add(apps, "below", "/other.Service", {});
+  const auto t = RouteTable::build(apps);
+  EXPECT_EQ(where(*t, "/shop.v1.Cart/Add", true), "shop");
+  EXPECT_EQ(where(*t, "/shop.v1.Pay/Now", true), "shop");
+  EXPECT_EQ(where(*t, "/shop.v1.Cart/Add", false), "unknown_route") << "not gRPC";
+  EXPECT_EQ(where(*t, "/shop.v1.Car/Add", true), "unknown_service");
+  EXPECT_EQ(where(*t, "/shop.v1.Cart", true), "unknown_service");
+  EXPECT_EQ(where(*t, "/other.Service/Do", true), "below") << "a route prefix";
+  EXPECT_EQ(where(*t, "/inference.GRPCInferenceService/ModelInfer", true), "peek");
+  EXPECT_EQ(where(*t, "/grpc.health.v1.Health/Check", true), "builtin");
+  EXPECT_NE(t->what_exists().find("gRPC services: shop.v1.Cart, shop.v1.Pay"), std::string::npos);
+}
+
+TEST(RouteTable, AHostReachesItsAppWhateverThePath) {
+  Apps apps;
+  add(apps, "mine", "", {});
+  apps["mine"].deployments[0].hosts = {"mine.example", "[::1]"};
+  apps["mine"].deployments[0].runtime = "external";
+  add(apps, "other", "/", {"other"});
+  add(apps, "model", "/model", {"model"});
+  apps["model"].deployments[0].hosts = {"model.example"};
+  const auto t = RouteTable::build(apps);
+  const auto app = [&](std::string_view path, std::string_view host, bool grpc = false) {
+    const Resolved r = t->resolve(path, grpc, host);
+    return r.target == Target::kDeployment ? t->entries()[r.deployment].app
+                                           : std::string(r.target == Target::kBuiltin ? "builtin" : "");
+  };
+  EXPECT_EQ(app("/any", "mine.example"), "mine");
+  EXPECT_EQ(app("/any", "MINE.example:8000"), "mine");
+  EXPECT_EQ(app("/any", "[::1]:8000"), "mine");
+  EXPECT_EQ(app("/any", "[::1]"), "mine");
+  EXPECT_EQ(app("/any", "notmine.example"), "other");
+  EXPECT_EQ(app("/any", ""), "other");
+  EXPECT_EQ(app("/any", std::string(300, 'a')), "other");
+  EXPECT_EQ(app("/v2/models/other/infer", "mine.example"), "mine");
+  EXPECT_EQ(app("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "mine.example", true), "mine");
+  EXPECT_EQ(app("/-/healthz", "mine.example"), "builtin");
+  // An app that Colony runs keeps the inference protocols where they are.
+  EXPECT_EQ(app("/any", "model.example"), "model");
+  EXPECT_EQ(app("/v2/models/other/infer", "model.example"), "other");
+  EXPECT_EQ(app("/v2/health/ready", "model.example"), "builtin");
+}
+
+TEST(RouteTable, WhoHeldAServiceOrAHostKeepsItAndTheOtherIsNamed) {
+  Apps apps;
+  add(apps, "b", "/b", {});
+  apps["b"].deployments[0].grpc_services = {"s.S"};
+  apps["b"].deployments[0].hosts = {"h"};
+  const auto before = RouteTable::build(apps);
+  add(apps, "a", "/a", {});
+  apps["a"].deployments[0].grpc_services = {"s.S"};
+  apps["a"].deployments[0].hosts = {"h"};
+  const auto t = RouteTable::build(apps, before.get());
+  EXPECT_EQ(where(*t, "/s.S/M", true), "b");
+  EXPECT_EQ(t->warnings().size(), 2u);
+}
+
 }  // namespace
 }  // namespace colony::proxy

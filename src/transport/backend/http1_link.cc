@@ -1,0 +1,331 @@
+// The pool of connections to one HTTP/1.1 backend. A request leaves in one write, straight from the memory where the
+// proxy holds it; failures are told at the end of the turn, when no callback is on the stack.
+#include "transport/backend/http1_link.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "base/check.h"
+#include "base/log.h"
+
+namespace colony::backend {
+namespace {
+
+constexpr Duration kConnectTimeout = 2s;
+constexpr Duration kFirstBackoff = 20ms, kLastBackoff = 1s;
+constexpr Duration kLookEvery = 1s;   // at idle connections
+constexpr size_t kMostDialling = 64;  // LIMIT: connections that are being made at once
+constexpr size_t kSmallChunk = 4096;  // up to here a copy is cheaper than another call to the kernel
+
+bool is_safe(std::string_view m) { return m == "GET" || m == "HEAD" || m == "OPTIONS" || m == "PUT" || m == "DELETE"; }
+
+}  // namespace
+
+std::unique_ptr<frame::Link> connect_http1(async::Loop& loop, async::Endpoint to, Deadline deadline,
+                                           frame::Link::Events events) {
+  return std::make_unique<Http1Link>(loop, std::move(to), deadline, std::move(events));
+}
+
+Http1Link::Http1Link(async::Loop& loop, async::Endpoint to, Deadline deadline, Events events)
+    : loop_(loop),
+      to_(std::move(to)),
+      events_(std::move(events)),
+      backoff_(kFirstBackoff),
+      turn_end_(loop, [this] { end_of_turn(); }),
+      idle_timer_(loop, [this] { expire_idle(); }),
+      redial_(loop, [this] { dial(Deadline::after(loop_.now(), kConnectTimeout)); }),
+      alive_(std::make_shared<bool>(true)) {
+  dial(deadline);
+}
+
+Error Http1Link::error(std::string message, std::string reason, Retry retry) const {
+  Error e = unavailable("the backend at " + to_.text + " " + std::move(message), std::move(reason));
+  e.origin = Origin::kUpstream;
+  e.retry = retry;
+  return e;
+}
+
+// ---- connections ----
+
+void Http1Link::dial(Deadline deadline) {
+  ++connecting_;
+  loop_.connect(to_, deadline, [this, alive = std::weak_ptr<bool>(alive_)](Result<std::unique_ptr<async::Stream>> s) {
+    if (!alive.expired()) on_connected(std::move(s));
+  });
+}
+
+void Http1Link::dial_as_needed() {
+  while (ready_ && connecting_ < waiting_.size() && connecting_ < kMostDialling &&
+         wires_.size() + connecting_ < kMaxConnections)
+    dial(Deadline::after(loop_.now(), kConnectTimeout));
+}
+
+void Http1Link::on_connected(Result<std::unique_ptr<async::Stream>> stream) {
+  --connecting_;
+  if (!stream) {
+    down_ = error("takes no connection: " + stream.error().message, "connect_failed", Retry::kYes);
+    if (stream.error().code == Code::kDeadlineExceeded) down_->code = Code::kDeadlineExceeded;
+    ready_ = false;
+    while (waiting_.size() > connecting_) doom(*waiting_.back(), *down_);
+    turn_end_.schedule();
+    return;
+  }
+  auto wire = std::make_unique<Http1Wire>(*this, std::move(*stream));
+  wire->index = wires_.size();
+  wires_.push_back(std::move(wire));
+  backoff_ = kFirstBackoff;
+  down_.reset();
+  redial_.cancel();
+  free_wire(*wires_.back());
+  if (!std::exchange(ready_, true) && events_.on_ready) events_.on_ready();
+}
+
+void Http1Link::free_wire(Http1Wire& wire) {
+  if (!waiting_.empty()) return serve_waiting(wire);
+  if (idle_.size() >= kMaxIdle || wire.idle_limit <= Duration::zero()) return drop_wire(wire);
+  wire.idle_since = loop_.now();
+  idle_.push_back(&wire);
+  if (!idle_timer_.armed()) idle_timer_.arm_after(kLookEvery);
+}
+
+void Http1Link::serve_waiting(Http1Wire& wire) {
+  Http1Call& call = *waiting_.front();
+  waiting_.pop_front();
+  wire.begin(call);
+  wire.write(call.kept, {});
+  call.kept.clear();
+  if (call.kept.capacity() > kSmallChunk) std::string().swap(call.kept);
+  dial_as_needed();
+  if (!call.wants_room || wire.room() <= 0) return;
+  call.wants_room = false;
+  call.handler->on_writable();
+}
+
+void Http1Link::drop_wire(Http1Wire& wire) {
+  wire.close();
+  std::erase(idle_, &wire);
+  auto& slot = wires_[wire.index];
+  dead_.push_back(std::move(slot));
+  if (slot = std::move(wires_.back()); slot) slot->index = wire.index;
+  wires_.pop_back();
+  dial_as_needed();
+  turn_end_.schedule();
+}
+
+void Http1Link::expire_idle() {
+  const TimePoint now = loop_.now();
+  const std::vector<Http1Wire*> resting = idle_;
+  for (Http1Wire* w : resting)
+    if (now - w->idle_since >= w->idle_limit) drop_wire(*w);
+  if (!idle_.empty()) idle_timer_.arm_after(kLookEvery);
+}
+
+bool Http1Link::take_idle(Http1Call& call) {
+  if (idle_.empty()) return false;
+  Http1Wire& wire = *idle_.back();
+  const Duration rested = loop_.now() - wire.idle_since;
+  if (rested >= (call.safe ? wire.idle_limit : std::min(wire.idle_limit, kIdleUnsafe))) return false;
+  idle_.pop_back();
+  wire.begin(call);
+  return true;
+}
+
+// ---- calls ----
+
+Http1Call* Http1Link::find(frame::CallId id) const {
+  const auto slot = static_cast<uint32_t>(id);
+  if (slot >= calls_.size()) return nullptr;
+  Http1Call& c = calls_[slot];
+  return c.handler && c.generation == id >> 32 ? &c : nullptr;
+}
+
+Http1Call& Http1Link::acquire(frame::CallHandler& handler) {
+  uint32_t slot = static_cast<uint32_t>(calls_.size());
+  if (free_.empty()) {
+    calls_.emplace_back(slot);
+  } else {
+    slot = free_.back();
+    free_.pop_back();
+  }
+  Http1Call& c = calls_[slot];
+  c.handler = &handler;
+  c.chunked = c.ended = c.head_request = c.safe = c.wants_room = false;
+  ++open_;
+  return c;
+}
+
+frame::CallHandler& Http1Link::release(Http1Call& c) {
+  ++c.generation;
+  c.wire = nullptr;
+  c.kept.clear();
+  if (c.doom) {
+    c.doom.reset();
+    --doomed_;
+  }
+  free_.push_back(c.slot);
+  --open_;
+  return *std::exchange(c.handler, nullptr);
+}
+
+// The call fails at the end of the turn. Its connection is of no use to anybody else.
+void Http1Link::doom(Http1Call& c, Error why) {
+  if (c.doom) return;
+  if (c.wire != nullptr)
+    drop_wire(*std::exchange(c.wire, nullptr));
+  else
+    std::erase(waiting_, &c);
+  c.kept.clear();
+  c.doom = std::move(why);
+  ++doomed_;
+  turn_end_.schedule();
+}
+
+frame::CallId Http1Link::call_block(std::string_view block, std::string_view body, bool end, Deadline,
+                                    frame::CallHandler& handler) {
+  Http1Call& c = acquire(handler);
+  http::RequestHead head;
+  http::ParseError problem;
+  if (http::parse_request_head(block, head, problem) == http::ParseState::kComplete)
+    start(c, head, {}, body, end);
+  else
+    doom(c, error("cannot be sent this head: " + std::string(problem.message), "bad_head", Retry::kNo));
+  return uint64_t{c.generation} << 32 | c.slot;
+}
+
+frame::CallId Http1Link::call(const http::RequestHead& head, std::string_view extra, std::string_view body, bool end,
+                              Deadline, frame::CallHandler& handler) {
+  Http1Call& c = acquire(handler);
+  start(c, head, extra, body, end);
+  return uint64_t{c.generation} << 32 | c.slot;
+}
+
+void Http1Link::start(Http1Call& c, const http::RequestHead& head, std::string_view extra, std::string_view body,
+                      bool end) {
+  if (!ready_) return doom(c, down_ ? *down_ : error("has no connection yet", "link_down", Retry::kYes));
+  c.safe = is_safe(head.method);
+  c.head_request = head.method == "HEAD";
+  c.ended = end;
+  c.chunked = !end && !head.content_length;
+  if (!take_idle(c)) {
+    waiting_.push_back(&c);
+    dial_as_needed();
+  }
+  char length[64];
+  std::string_view framing;
+  if (c.chunked) {
+    framing = "transfer-encoding: chunked\r\n";
+  } else if (!head.content_length &&
+             (!body.empty() || head.method == "POST" || head.method == "PUT" || head.method == "PATCH")) {
+    constexpr std::string_view kName = "content-length: ";
+    char* at = std::copy(kName.begin(), kName.end(), length);
+    at = std::to_chars(at, at + 20, body.size()).ptr;
+    at = std::copy_n("\r\n", 2, at);
+    framing = {length, static_cast<size_t>(at - length)};
+  }
+  const bool origin_form = head.target.starts_with('/') || head.target == "*";
+  const bool as_it_is = origin_form && !head.http10 && !head.expect_continue && !head.has_hop_fields() && extra.empty();
+  if (as_it_is && framing.empty()) return emit(c, head.block, body);
+  scratch_.clear();
+  if (origin_form && !head.http10) {
+    scratch_ += head.start_line;
+  } else {
+    scratch_.append(head.method).append(1, ' ').append(head.path);
+    if (!head.query.empty()) scratch_.append(1, '?').append(head.query);
+    scratch_ += " HTTP/1.1\r\n";
+    if (!head.find("host")) scratch_.append("host: ").append(head.authority).append("\r\n");
+  }
+  if (as_it_is) {
+    const char* fields = head.start_line.data() + head.start_line.size();
+    scratch_.append(fields, head.block.data() + head.block.size() - 2);
+  } else {
+    for (const http::Field& f : head.fields())
+      if (!f.hop_by_hop && !(head.expect_continue && http::iequals(f.name, "expect"))) scratch_ += f.line;
+  }
+  scratch_.append(extra).append(framing).append("\r\n");
+  if (!c.chunked) return emit(c, scratch_, body);
+  emit(c, scratch_, {});
+  if (!body.empty()) this->body(uint64_t{c.generation} << 32 | c.slot, body, false);
+}
+
+void Http1Link::emit(Http1Call& c, std::string_view a, std::string_view b) {
+  if (c.wire != nullptr) return c.wire->write(a, b);
+  c.kept.append(a).append(b);
+}
+
+int64_t Http1Link::writable(frame::CallId id) const {
+  const Http1Call* c = find(id);
+  if (c == nullptr || c->doom) return 0;
+  const int64_t room = c->wire != nullptr ? c->wire->room() : kRequestWindow - static_cast<int64_t>(c->kept.size());
+  c->wants_room |= room <= 0;
+  return room;
+}
+
+void Http1Link::body(frame::CallId id, std::string_view data, bool end) {
+  Http1Call* c = find(id);
+  if (c == nullptr || c->doom || c->ended) return;
+  if (!c->chunked) {
+    c->ended = end;
+    return emit(*c, data, {});
+  }
+  if (!data.empty()) {
+    char head[http::kChunkHeadBytes];
+    const std::string_view size(head, http::write_chunk_head(head, data.size()));
+    if (data.size() <= kSmallChunk) {
+      scratch_.assign(size).append(data).append("\r\n");
+      if (end) scratch_ += "0\r\n\r\n";
+      c->ended = end;
+      return emit(*c, scratch_, {});
+    }
+    emit(*c, size, data);
+    emit(*c, "\r\n", {});
+  }
+  if (end) this->end(id, {});
+}
+
+void Http1Link::end(frame::CallId id, std::string_view trailers) {
+  Http1Call* c = find(id);
+  if (c == nullptr || c->doom || c->ended) return;
+  c->ended = true;
+  if (!c->chunked) return;
+  const bool good = trailers.size() <= http::kMaxTrailerBytes && http::valid_trailers(trailers);
+  scratch_.assign("0\r\n").append(good ? trailers : std::string_view{}).append("\r\n");
+  emit(*c, scratch_, {});
+}
+
+void Http1Link::consumed(frame::CallId id, size_t reply_bytes) {
+  if (Http1Call* c = find(id); c != nullptr && c->wire != nullptr) c->wire->consumed(reply_bytes);
+}
+
+void Http1Link::cancel(frame::CallId id) {
+  Http1Call* c = find(id);
+  if (c == nullptr) return;
+  if (c->wire != nullptr)
+    drop_wire(*std::exchange(c->wire, nullptr));
+  else if (!c->doom)
+    std::erase(waiting_, c);
+  release(*c);
+}
+
+void Http1Link::end_of_turn() {
+  const bool stale = std::exchange(stale_, false);
+  while (stale && !idle_.empty()) drop_wire(*idle_.back());
+  dead_.clear();
+  for (size_t i = 0; doomed_ > 0 && i < calls_.size(); ++i) {
+    if (!calls_[i].handler || !calls_[i].doom) continue;
+    const Error why = *calls_[i].doom;
+    release(calls_[i]).on_failed(why);
+  }
+  // What failed on a dead connection may be sent to this backend again, on a new one.
+  if (stale && ready_ && events_.on_ready) events_.on_ready();
+  if (!down_ || ready_ || connecting_ > 0) return;
+  if (wires_.empty() && open_ == 0) {
+    const Error why = *down_;
+    if (events_.on_closed) events_.on_closed(why);  // this may be gone now
+    return;
+  }
+  if (redial_.armed()) return;
+  redial_.arm_after(backoff_);
+  backoff_ = std::min<Duration>(backoff_ * 2, kLastBackoff);
+}
+
+}  // namespace colony::backend

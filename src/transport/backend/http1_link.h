@@ -1,0 +1,147 @@
+// The HTTP/1.1 link's parts (link.h): Http1Wire is one keep-alive connection and the strict reading of its replies
+// (http1_wire.cc), Http1Link the pool of them and the calls that wait for one (http1_link.cc). Internal to
+// transport/backend.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "async/deferred.h"
+#include "transport/backend/link.h"
+#include "transport/http/chunked.h"
+
+namespace colony::backend {
+
+class Http1Link;
+class Http1Wire;
+
+inline constexpr int64_t kRequestWindow = 256 * 1024;  // LIMIT: request bytes of one call that wait for the backend
+inline constexpr size_t kReplyWindow = 256 * 1024;     // LIMIT: reply bytes of one call that were not consumed yet
+
+// One call's slot. Owned by the link, recycled; `handler` is null while it is free.
+struct Http1Call {
+  explicit Http1Call(uint32_t s) : slot(s) {}
+  const uint32_t slot;
+  uint32_t generation = 1;
+  frame::CallHandler* handler = nullptr;
+  Http1Wire* wire = nullptr;  // null: waits for a connection, or is doomed
+  std::string kept;           // while it waits: what is to be written
+  std::optional<Error> doom;  // on_failed is due at the end of the turn
+  bool chunked = false;       // the request's body
+  bool ended = false;         // the request is whole
+  bool head_request = false;
+  bool safe = false;  // GET, HEAD, OPTIONS, PUT, DELETE: may be sent twice
+  mutable bool wants_room = false;
+};
+
+// One connection. Owned by the link; closed ones live to the end of the turn.
+class Http1Wire final : public async::StreamHandler {
+ public:
+  Http1Wire(Http1Link& link, std::unique_ptr<async::Stream> stream);
+
+  void begin(Http1Call& call);  // the request was or will be written by the caller
+  void write(std::string_view a, std::string_view b) { stream_->write_now(a, b); }
+  int64_t room() const { return kRequestWindow - static_cast<int64_t>(stream_->pending()); }
+  void consumed(size_t bytes);
+  void close() { closed_ = true; }  // nothing more is read or said
+  bool closed() const { return closed_; }
+  Http1Call* call() const { return call_; }
+
+  size_t on_bytes(std::string_view data) override;
+  void on_drained() override;
+  void on_end() override;
+  void on_closed(const Error& error) override;
+
+  TimePoint idle_since{};
+  Duration idle_limit;  // what is left of the server's own patience
+  size_t index = 0;     // in the link's list
+
+ private:
+  enum class Phase : uint8_t { kHead, kLength, kChunked, kUntilClose };
+  bool read_head(std::string_view data, size_t& used);  // false: look no further
+  bool read_body(std::string_view data, size_t& used);
+  void show(std::string_view piece);
+  // The reply is whole, `rest` bytes came after it. The wire is free (or closed) before the handler hears of it.
+  frame::CallHandler& finish(size_t rest);
+  void lost(const Error* why);
+  void bad(std::string_view why);
+
+  Http1Link& link_;
+  std::unique_ptr<async::Stream> stream_;
+  Http1Call* call_ = nullptr;
+  http::ChunkedDecoder decoder_;
+  uint64_t left_ = 0;
+  size_t unconsumed_ = 0;
+  Phase phase_ = Phase::kHead;
+  bool closed_ = false, keep_ = false, heard_ = false, paused_ = false, used_before_ = false;
+};
+
+// Calls never wait for each other: each has a connection to itself, as many as calls run. What the backend does not take
+// (connection refused) fails the calls that wait with retry = kYes; calls that run on other connections go on.
+class Http1Link final : public frame::Link {
+ public:
+  static constexpr size_t kMaxConnections = 1024;  // LIMIT: per link, so per loop and backend; further calls wait
+  static constexpr size_t kMaxIdle = 256;          // LIMIT: connections kept for later calls
+  // LIMIT: how long a connection rests before it is given up. WHY: servers end idle ones after 5 s (Node, uvicorn) or
+  // more; a request that crosses that end is lost. One that may not be sent twice takes only a very young connection.
+  static constexpr Duration kIdle = 4s, kIdleUnsafe = 1s;
+
+  Http1Link(async::Loop& loop, async::Endpoint to, Deadline deadline, Events events);
+  ~Http1Link() override = default;
+
+  bool ready() const override { return ready_; }
+  frame::CallId call(const http::RequestHead& head, std::string_view extra, std::string_view body, bool end,
+                     Deadline deadline, frame::CallHandler& handler) override;
+  frame::CallId call_block(std::string_view block, std::string_view body, bool end, Deadline deadline,
+                           frame::CallHandler& handler) override;
+  int64_t writable(frame::CallId id) const override;
+  void body(frame::CallId id, std::string_view data, bool end) override;
+  void end(frame::CallId id, std::string_view trailers) override;
+  void consumed(frame::CallId id, size_t reply_bytes) override;
+  void cancel(frame::CallId id) override;
+  size_t outstanding() const override { return open_; }
+  size_t pending() const override { return 0; }
+
+ private:
+  friend class Http1Wire;
+
+  Http1Call* find(frame::CallId id) const;
+  Http1Call& acquire(frame::CallHandler& handler);
+  frame::CallHandler& release(Http1Call& call);
+  void doom(Http1Call& call, Error error);
+  void start(Http1Call& call, const http::RequestHead& head, std::string_view extra, std::string_view body, bool end);
+  void emit(Http1Call& call, std::string_view a, std::string_view b);
+  bool take_idle(Http1Call& call);
+  void dial_as_needed();
+  void dial(Deadline deadline);
+  void on_connected(Result<std::unique_ptr<async::Stream>> stream);
+  void serve_waiting(Http1Wire& wire);
+  void free_wire(Http1Wire& wire);  // idle, or the next waiting call's
+  void drop_wire(Http1Wire& wire);  // destroyed at the end of the turn
+  void end_of_turn();
+  void expire_idle();
+  Error error(std::string message, std::string reason, Retry retry) const;
+
+  async::Loop& loop_;
+  const async::Endpoint to_;
+  Events events_;
+  mutable std::deque<Http1Call> calls_;  // by slot; a call in it never moves
+  std::vector<uint32_t> free_;
+  std::deque<Http1Call*> waiting_;  // for a connection; cancelled ones are taken out
+  std::vector<std::unique_ptr<Http1Wire>> wires_, dead_;
+  std::vector<Http1Wire*> idle_;  // the youngest last
+  size_t open_ = 0, connecting_ = 0, doomed_ = 0;
+  bool ready_ = false;
+  bool stale_ = false;         // a connection that had rested was dead: so may be the others that rest
+  std::optional<Error> down_;  // the last connection was refused
+  Duration backoff_;
+  std::string scratch_;
+  async::Deferred turn_end_;
+  async::Timer idle_timer_, redial_;
+  std::shared_ptr<bool> alive_;
+};
+
+}  // namespace colony::backend
