@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""CPU per request of one HTTP/2 hop, 32 streams on each connection: Colony (proxy + echo replica) against HAProxy h2 to h2, and
+"""CPU per request of one HTTP/2 hop, 32 streams on each connection: Colony (proxy + echo replica; arm `backend`: proxy + the peers'
+own origin) against HAProxy h2 to h2, and
 nginx by grpc_pass and by HTTP/1.1, each before an equally fast origin on a unix socket. Arms take turns within every round.
 
     ./dev bench grpc [--rounds 5] [--seconds 1] [--connections 1,8] [--layouts share,split] [--workloads raw,infer] [--quick]
@@ -23,6 +24,7 @@ WORKLOADS = {"raw": "raw,path=/echo,bytes=256", "infer": "grpc,model=echo"}
 GRPC_PASS = "grpc_pass grpc://o;"
 MAKERS = {
     "colony": lambda f, layout: arms.Colony("colony", f, layout, protocol="h2"),
+    "backend": lambda f, layout: arms.backend(f, layout, origin="h2_origin", h2=True),
     "haproxy": lambda f, layout: arms.haproxy(f, layout, origin="h2_origin", h2=True),
     "nginx-grpc": lambda f, layout: arms.nginx(f, layout, "nginx-grpc", GRPC_PASS, origin="h2_origin", h2=True),
     "nginx-h1": lambda f, layout: arms.nginx(f, layout, "nginx-h1", h2=True),

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """CPU per request of one HTTP/1.1 hop: Colony (proxy + echo replica) against nginx and HAProxy before an equally fast origin on a
-unix socket, and against uvicorn + FastAPI; then the p99 of all at the same fixed rate. Arms take turns within every round.
+unix socket, Colony before that same origin (arm `backend`), and against uvicorn + FastAPI; then the p99 of all at the same fixed rate. Arms take turns within every round.
 
     ./dev bench http [--rounds 4] [--seconds 1] [--connections 1,16,64] [--layouts one,share,split]
-                     [--workloads raw,oip] [--arms colony,nginx,haproxy,fastapi] [--quick]
+                     [--workloads raw,oip] [--arms colony,backend,nginx,haproxy,fastapi] [--quick]
 
 CPU is what the scheduler charged to all processes of the arm per answered request; the load is not counted. Layouts: `one`,
 everything on one core, the load too; `share`, the load on one core, all of the arm on another; `split`, the hop alone on one core,
@@ -22,6 +22,7 @@ from bench.common.measure import cpu_table, flags, in_turn, load, print_head, sa
 WORKLOADS = {"raw": "raw,path=/echo,bytes=256", "oip": "oip,model=echo"}
 MAKERS = {
     "colony": lambda folder, layout: arm_kinds.Colony("colony", folder, layout),
+    "backend": arm_kinds.backend,
     "nginx": arm_kinds.nginx,
     "haproxy": arm_kinds.haproxy,
     "fastapi": arm_kinds.fastapi,
@@ -53,7 +54,7 @@ def open_loop(running, workloads, layout, args):
 
 def main():
     args = flags(
-        __doc__, connections="1,16,64", layouts="one,share,split", workloads="raw,oip", arms="colony,nginx,haproxy,fastapi"
+        __doc__, connections="1,16,64", layouts="one,share,split", workloads="raw,oip", arms="colony,backend,nginx,haproxy,fastapi"
     )
     connections = [int(c) for c in args.connections.split(",")]
     workloads = args.workloads.split(",")

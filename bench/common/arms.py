@@ -25,6 +25,15 @@ APP = """applications:
         num_replicas: {replicas}
         max_ongoing_requests: 1000
 """
+BACKEND = """applications:
+  - name: echo
+    route_prefix: /
+    hosts: [{hosts}]
+    deployments:
+      - name: echo
+        backend: {{addresses: ["unix:{origin}"], protocol: {protocol}}}
+        max_ongoing_requests: 1000
+"""
 NGINX = """worker_processes 1; daemon off; master_process off; pid {dir}/nginx.pid; error_log {dir}/nginx.err error;
 events {{ worker_connections {connections}; use epoll; multi_accept on; }}
 http {{ access_log off; keepalive_requests 1000000000; keepalive_timeout 600s; tcp_nodelay on; sendfile off; client_max_body_size 0;
@@ -193,6 +202,17 @@ def haproxy(folder, layout="share", name="haproxy", origin="h1_origin", h2=False
     proto = " proto h2" if h2 else ""
     (arm.dir / "haproxy.cfg").write_text(HAPROXY.format(origin=arm.dir / "origin", port=arm.port, proto=proto, connections=connections))
     return started(arm, origin, [shutil.which("haproxy") or "/usr/sbin/haproxy", "-q", "-db", "-f", arm.dir / "haproxy.cfg"], not h2)
+
+
+def backend(folder, layout="share", name="backend", origin="h1_origin", h2=False):
+    """Colony before the peers' own origin: a server of the user's own."""
+    arm = Peer(name, folder, layout)
+    arm.protocol = "h2" if h2 else "h1"
+    spec = arm.dir / "app.yaml"
+    spec.write_text(BACKEND.format(origin=arm.dir / "origin", protocol="h2c" if h2 else "http1",
+                                   hosts="127.0.0.1" if h2 else ""))  # the inference service too goes to the origin
+    command = [COLONY, "up", "--http", arm.address, "--control", f"127.0.0.1:{free_port()}", "--loops", 1]
+    return started(arm, origin, [*command, "--data-dir", arm.dir / "data", "-f", spec])
 
 
 def started(arm, *how):
