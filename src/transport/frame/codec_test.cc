@@ -44,7 +44,7 @@ TEST(Codec, an_inconsistent_header_is_refused_before_its_payload_has_come) {
   };
   const Header kBad[] = {
       header(Type{0}, 1),
-      header(Type{12}, 1),
+      header(Type{13}, 1),
       header(Type::kRing, 1),
       header(Type::kRing, 0, 1),
       header(Type::kRing, 0, 0, 2),
@@ -68,6 +68,8 @@ TEST(Codec, an_inconsistent_header_is_refused_before_its_payload_has_come) {
       header(Type::kCredit, 1, 4, 4),
       header(Type::kGoaway, 0, 1),
       header(Type::kGoaway, 2, 0),
+      header(Type::kDrain, 0, 0),
+      header(Type::kDrain, 1, 1),
       with(header(Type::kBody, 1), [](Header& h) { h.reserved = 1; }),
       with(header(Type::kBody, 1), [](Header& h) { h.flags = 2; }),
       with(header(Type::kEnd, 1), [](Header& h) { h.flags = kFlagEnd; }),
