@@ -113,7 +113,7 @@ http::ExchangeHandler* ProxyLoop::on_request(http::Exchange& exchange, const htt
     limits_.memory_hit();
     const Error error = unavailable("the proxy's buffers are full", "memory_bytes");
     f.begin_answered(exchange, head, grpc ? 200 : 503);
-    http::reply_error(exchange, grpc, error, "x-colony-reason: " + error.reason + "\r\n" + id_line(exchange, head));
+    http::reply_error(exchange, grpc, error, id_line(head));
     return &f;
   }
   switch (r.target) {
