@@ -15,9 +15,10 @@ namespace {
 struct Session final : async::StreamHandler {
   explicit Session(std::unique_ptr<TlsStream> s) : stream(std::move(s)) { stream->set_handler(this); }
   size_t on_bytes(std::string_view data) override {
-    CHECK(!closed && !ended);
+    CHECK(!closed && (!ended || data.size() == left));  // what was left is shown once more when it is asked for
     const size_t n = std::min(data.size(), appetite);
     text += data.substr(0, n);
+    left = data.size() - n;
     return n;
   }
   void on_end() override {
@@ -30,7 +31,7 @@ struct Session final : async::StreamHandler {
   }
   std::unique_ptr<TlsStream> stream;
   std::string text;
-  size_t appetite = std::string::npos;
+  size_t appetite = std::string::npos, left = 0;
   bool ended = false, closed = false;
 };
 
