@@ -74,6 +74,7 @@ class Launcher final : public House {
     p.tls_client_ca = config_.tls.client_ca;
     p.loops = config_.loops;
     p.trusted_proxies = config_.trusted_proxies;
+    p.limits = config_.limits;
     proxy_payload_ = p;
     CO_TRY_VOID(co_await run_proxy());
     Addresses at;
@@ -224,10 +225,11 @@ class Launcher final : public House {
     co_return status;
   }
 
-  static std::map<std::string, std::string> labels_of(const RolePayload& p) {
+  static std::map<std::string, std::string> labels_of(RolePayload p) {
+    p.take_over.clear();
     return {{"listen", p.listen},
             {"loops", fmt::format("{}", p.loops)},
-            {"tls", p.tls_cert + " " + p.tls_key + " " + p.tls_client_ca},
+            {"settings", to_json(p)},
             {"build", build()}};
   }
 
