@@ -164,6 +164,7 @@ void Http1Connection::begin(const RequestHead& head, std::string_view rest) {
 void Http1Connection::go_on() {
   if (!std::exchange(expecting_, false)) return;
   body_since_ = context_.loop.now();
+  rearm_by(body_due());
   put("HTTP/1.1 100 Continue\r\n\r\n", Leave::kNow);
 }
 
@@ -300,7 +301,7 @@ void Http1Connection::linger() {
   close_after_ = true;
   out_ = Out::kDone;
   spare_ = kDiscardMax;
-  since_ = context_.loop.now();
+  since_ = linger_since_ = context_.loop.now();
   if (handler_) {
     --context_.stats.open_requests;
     std::exchange(handler_, nullptr)->on_done(false);

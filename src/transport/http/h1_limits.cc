@@ -89,7 +89,9 @@ void Http1Connection::on_timer() {
       break;
     case In::kTunnel: break;
     case In::kWhole: waits_for_client = tunnel || pending > 0; break;
-    case In::kLinger: due = since_ + (pending > 0 ? options.idle_timeout : kLingerTime); break;
+    case In::kLinger:
+      due = pending > 0 ? since_ + options.idle_timeout : std::min(since_ + kLingerTime, linger_since_ + kLingerMost);
+      break;
     case In::kOver: return;
   }
   if (!waits_for_client) since_ = now, due = now + options.idle_timeout;

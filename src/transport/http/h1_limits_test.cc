@@ -34,7 +34,7 @@ TEST(H1Limits, size_of_a_head) {
   expect_refused(b, get("/echo/" + std::string(95, 'x')), 414, Limit::kUrl);
   expect_refused(b, "GET /" + std::string(1000, 'x'), 414, Limit::kUrl);
   expect_refused(b, get("/echo", "A: 1\r\nB: 1\r\nC: 1\r\nD: 1\r\nE: 1\r\n"), 431, Limit::kHeadFields);
-  expect_refused(b, get("/echo", "A: " + std::string(960, 'x') + "\r\n"), 431, Limit::kHeadBytes);
+  expect_refused(b, get("/echo", "A: " + std::string(970, 'x') + "\r\n"), 431, Limit::kHeadBytes);
   expect_refused(b, "GET /echo HTTP/1.1\r\nA: " + std::string(980, 'x'), 431, Limit::kHeadBytes);
   expect_refused(b, get("/echo", "A: " + std::string(70000, 'x') + "\r\n"), 431, Limit::kHeadBytes);
   EXPECT_TRUE(b.service.calls.size() == 1) << "what is refused reaches nobody";

@@ -268,6 +268,7 @@ void Http1Connection::consumed(size_t bytes) {
   if (!paused_ || !reading || unconsumed_ > context_.options.body_window / 2) return;
   paused_ = false;
   body_since_ += context_.loop.now() - held_since_;
+  rearm_by(body_due());
   stream_->resume();
 }
 

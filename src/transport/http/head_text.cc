@@ -53,7 +53,7 @@ void append_forwardable(std::string& out, const RequestHead& head, std::string_v
   if (head.query.data() != nullptr) out.append(1, '?').append(head.query);
   out.append(" HTTP/1.1\r\nHost: ").append(head.authority).append("\r\n");
   for (const Field& f : head.fields())
-    if (!f.hop_by_hop && !iequals(f.name, "host")) out += f.line;
+    if (!f.hop_by_hop && !iequals(f.name, "host") && !(head.http10 && iequals(f.name, "expect"))) out += f.line;
   out.append(extra).append("\r\n");
 }
 
