@@ -46,10 +46,15 @@ void check_backend(Reading& r, const Node& n, DeploymentSpec& d) {
   const bool meant = backend != nullptr && backend->kind != Kind::kNull;
   if (d.runtime.empty() && meant) d.runtime = "external";
   if (!d.external()) {
-    if (meant) r.problem(backend->mark, {}, fmt::format("runtime {} takes no backend; leave it out", d.runtime));
-    if (!d.grpc_services.empty())
+    if (meant) {
+      Reading::Step step(r, "backend");
+      r.problem(backend->mark, {}, fmt::format("runtime {} takes no backend; leave it out", d.runtime));
+    }
+    if (!d.grpc_services.empty()) {
+      Reading::Step step(r, "grpc_services");
       r.problem(mark_of(n, "grpc_services"), {},
                 "needs runtime external: other runtimes serve no services of their own");
+    }
     return;
   }
   if (!meant) r.problem(n.mark, {}, "runtime external needs `backend`, which says where your server listens");

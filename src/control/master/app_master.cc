@@ -166,6 +166,7 @@ bool AppMaster::is_current(const Unit& unit) const {
 }
 
 void AppMaster::reconcile() {
+  reconciled_ = true;
   std::set<std::string> names;
   for (const auto& d : assignment_.spec.deployments) names.insert(d.name);
   for (const auto& [id, unit] : units_) names.insert(unit->deployment);

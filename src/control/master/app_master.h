@@ -63,6 +63,7 @@ class AppMaster {
   async::Task<void> watch_backend(std::shared_ptr<Backend> backend);
   bool any_ready(const std::string& deployment) const;    // a current replica with a process
   bool any_healthy(const std::string& deployment) const;  // an address
+  bool all_looked_at() const;
 
   // publish.cc: what discovery is told.
   AppRecord build_record() const;
@@ -93,7 +94,8 @@ class AppMaster {
   std::map<std::string, std::shared_ptr<Backend>> backends_;
   std::unique_ptr<engine::Subscription> watch_;
   bool resync_ = true;
-  bool deploying_ = true;  // since the last assignment the app has not been RUNNING yet
+  bool reconciled_ = false;  // at least once
+  bool deploying_ = true;    // since the last assignment the app has not been RUNNING yet
   bool withdrawn_ = false;
   bool ended_ = false;
   uint64_t version_;  // of the next publication

@@ -71,6 +71,10 @@ bool AppMaster::any_healthy(const std::string& deployment) const {
                      [&](const auto& b) { return b.second->deployment == deployment && b.second->healthy; });
 }
 
+bool AppMaster::all_looked_at() const {
+  return std::all_of(backends_.begin(), backends_.end(), [](const auto& b) { return b.second->looked; });
+}
+
 async::Task<void> AppMaster::watch_backend(std::shared_ptr<Backend> backend) {
   while (!scope_.stopping() && !ended_ && !backend->gone) {
     auto seen = co_await check_backend(scope_, backend->address, backend->spec, backend->patience);

@@ -41,9 +41,12 @@ AppRecord AppMaster::build_record() const {
 async::Task<void> AppMaster::publish_loop() {
   Duration backoff = 50ms;
   bool adopted = false;
+  // A backend that hangs holds the others up no longer than this.
+  const Deadline first_looks = Deadline::after(deps_.loop.now(), 1s);
   while (!scope_.stopping() && !ended_) {
-    // Nothing is said before the engine has been asked: an empty record would take running replicas out of service.
-    if (!adopted && resync_) {
+    // Nothing is said before the engine has been asked, and every backend once: an empty record would take what runs out of
+    // service.
+    if (!adopted && (resync_ || !reconciled_ || (!all_looked_at() && !first_looks.passed(deps_.loop.now())))) {
       co_await published_signal_.wait(scope_, Deadline::after(deps_.loop.now(), 20ms));
       continue;
     }
