@@ -227,10 +227,7 @@ class Launcher final : public House {
 
   static std::map<std::string, std::string> labels_of(RolePayload p) {
     p.take_over.clear();
-    return {{"listen", p.listen},
-            {"loops", fmt::format("{}", p.loops)},
-            {"settings", to_json(p)},
-            {"build", build()}};
+    return {{"listen", p.listen}, {"loops", fmt::format("{}", p.loops)}, {"settings", to_json(p)}, {"build", build()}};
   }
 
   // The one that runs is adopted; one of another version, or with other settings than its address, is replaced.
