@@ -12,6 +12,11 @@ loop, allocations and instructions by callgrind. Last, the anonymous memory that
 --idle keep-alive connections that have answered once and wait. --check compares with the bounds below and with
 bench/path_counts.json (+10 %) and fails above them; --write makes that file anew."""
 
+import sys
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).resolve().parents[1])  # this folder holds a json.py, which is not the library's
+
 import argparse
 import glob
 import json
@@ -22,10 +27,8 @@ import select
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
-from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 COLONY = Path(os.environ.get("COLONY_E2E_BINARY") or ROOT / "build/release/colony")
@@ -68,6 +71,13 @@ class House:
         command += ["--data-dir", self.data, "-f", app]
         self.log = open(Path(folder) / "up.log", "wb")
         self.process = subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, stderr=self.log)
+        try:
+            self.wait_for_echo()
+        except BaseException:
+            self.stop()
+            raise
+
+    def wait_for_echo(self):
         text, end = b"", time.monotonic() + PATIENCE
         while b"echo  RUNNING" not in text:
             if not select.select([self.process.stdout], [], [], max(0, end - time.monotonic()))[0]:
@@ -103,6 +113,13 @@ class Proxy:
         command = [str(c) for c in (*prefix, COLONY, "actor", "--dir", place)]
         self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log, env=environment)
         self.pid = self.process.pid
+        try:
+            self.wait_for_table(place)
+        except BaseException:
+            self.stop()
+            raise
+
+    def wait_for_table(self, place):
         end = time.monotonic() + PATIENCE
         while not (place / "listen").exists() or not self.ready((place / "listen").read_text().split()[0]):
             if time.monotonic() > end or self.process.poll() is not None:
@@ -307,11 +324,19 @@ def count_instructions(house, folder, link, requests):
     proxy = Proxy(house, folder, link, [*prefix, f"--callgrind-out-file={out}"])
 
     def control(*arguments):
-        done = subprocess.run(
-            ["callgrind_control", *arguments, str(proxy.pid)], capture_output=True, text=True, timeout=PATIENCE
-        )
-        if done.returncode != 0 or "Error" in done.stdout:
-            raise SystemExit(f"callgrind_control {arguments}: {done.stdout} {done.stderr}")
+        # Saying the same thing twice does no harm, and callgrind_control may miss a process that is busy.
+        for left in reversed(range(4)):
+            try:
+                command = ["callgrind_control", *arguments, str(proxy.pid)]
+                done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE / 4)
+            except subprocess.TimeoutExpired:
+                if left == 0:
+                    raise
+            else:
+                if done.returncode == 0 and "Error" not in done.stdout:
+                    return
+                if left == 0:
+                    raise SystemExit(f"callgrind_control {arguments}: {done.stdout} {done.stderr}")
 
     def measure(_):
         control("-i", "on")

@@ -51,6 +51,19 @@ TEST(Balance, AgainstAModelNeverPicksUnusableAndPrefersLocalAndLess) {
   }
 }
 
+TEST(Balance, AmongReplicasOfThisNodeTwoAreLookedAtHoweverManyThereAre) {
+  Rng rng(6);
+  for (const size_t n : {2, 16, 64, 1000}) {
+    size_t looks = 0;
+    for (int k = 0; k < 100; ++k)
+      pick_replica(n, rng, [&](size_t i) {
+        ++looks;
+        return CandidateLoad{.usable = true, .local = true, .outstanding = static_cast<uint32_t>(i)};
+      });
+    EXPECT_EQ(looks, 200u) << n;
+  }
+}
+
 TEST(Balance, SpreadsRequestsEvenlyOverEqualReplicas) {
   Rng rng(5);
   std::vector<CandidateLoad> loads(5, {.usable = true});
