@@ -393,7 +393,7 @@ def test_http2_frames(server, data, code):
 
 # ---- the command line ----
 CLI = [
-    ([], 2, "A subcommand is required"),
+    ([], 2, "Usage: colony [OPTIONS] SUBCOMMAND"),
     (["nothing"], 2, "'nothing' is no verb of colony; there are up, run, apply"),
     (["status", "echo", "more"], 2, "more"),
     (["status", "--nothing"], 2, "--nothing"),
