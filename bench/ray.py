@@ -52,6 +52,7 @@ class Ray(arms.Arm):
         (self.dir / "run").write_text(SCRIPT.format(dir=self.dir))
         env = dict(os.environ, PATH=f"{venv}:{os.environ['PATH']}", HOME=str(self.dir), PYTHONPATH=str(self.dir))
         env |= {"RAY_ADDRESS": "127.0.0.1:6379", "RAY_USAGE_STATS_ENABLED": "0", "PYTHONWARNINGS": "ignore", "RAY_AUTH_MODE": "disabled", "RAY_raylet_start_wait_time_s": "120"}
+        env |= {"RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60"}  # 5 s are not enough on a busy machine
         if best:
             state = self.dir / "ha"
             env |= {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}

@@ -7,6 +7,7 @@ import os
 import platform
 import random
 import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -166,6 +167,7 @@ def flags(description, rounds=4, seconds=1.0, **more):
     args = parser.parse_args()
     if args.quick:
         args.rounds, args.seconds = 1, min(args.seconds, 0.3)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the arms are stopped
     if (os.cpu_count() or 1) < 2:
         raise SystemExit("this bench needs two cores: one for the load, one for the arm")
     return args
