@@ -36,7 +36,7 @@ TEST(RouteTable, PrefixesMatchByWholeSegmentsAndTheLongestWins) {
   EXPECT_EQ(where(*t, "/foo/deep"), "deep");
   EXPECT_EQ(where(*t, "/foo/deep/er/and/deeper"), "deep");
   EXPECT_EQ(where(*t, "/foo/deeper"), "foo");
-  EXPECT_EQ(where(*t, "*"), "unknown_route");
+  EXPECT_EQ(where(*t, "*"), "builtin");
   EXPECT_EQ(where(*t, ""), "unknown_route");
   EXPECT_EQ(where(*t, "/"), "unknown_route");
 }
@@ -51,7 +51,7 @@ TEST(RouteTable, TheRootPrefixTakesWhatNobodyElseDoes) {
   EXPECT_EQ(where(*t, "/foo/x"), "foo");
   EXPECT_EQ(where(*t, "/v2/models/unknown/infer"), "root");
   EXPECT_EQ(where(*t, "/my.Service/Do", true), "root");
-  EXPECT_EQ(where(*t, "*"), "unknown_route");
+  EXPECT_EQ(where(*t, "*"), "builtin");
 }
 
 TEST(RouteTable, ModelPathsGoToTheModelOnlyWhenItIsOneHere) {
