@@ -85,7 +85,8 @@ TEST(GrpcCodec, RefusesWhatIsNoMessage) {
   for (const std::string& bytes : {"\x0a\x05"
                                    "abc"s,
                                    "\x0a\x01\xff"s, "\x00\x01"s, "\x0b\x08\x01"s, "\x0c"s, "\x07"s, "\x2a\x02\x0a\x07"s,
-                                   "\x2a\x04\x18\x01\x1a\x05"s, "\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"s}) {
+                                   "\x2a\x04\x18\x01\x1a\x05"s, "\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"s,
+                                   "\x8a\x80\x80\x80\x80\x01\x00"s}) {
     EXPECT_FALSE(inference::ModelInferRequest().ParseFromString(bytes));
     const auto parsed = parse_model_infer(bytes, nullptr);
     ASSERT_FALSE(parsed);

@@ -212,6 +212,21 @@ TEST(InferJson, WhatHasNoJsonFormSaysHowToGetIt) {
   EXPECT_THAT(bytes.error().message, HasSubstr("no UTF-8"));
 }
 
+TEST(InferJson, TensorsOfEveryLengthHaveTheirOwnSize) {
+  for (const auto& [type, bytes] : {std::pair{"FP64", 8}, {"FP32", 4}, {"INT16", 2}, {"BOOL", 1}}) {
+    std::string data;
+    for (int n = 1; n <= 80; ++n) {
+      data += n > 1 ? "," : "";
+      data += bytes == 1 ? "true" : "1";
+      const std::string text = std::string(R"({"inputs":[{"name":"x","datatype":")") + type + R"(","shape":[)" +
+                               std::to_string(n) + R"(],"data":[)" + data + "]}]}";
+      const auto parsed = parse_infer(std::make_shared<std::string>(text), std::nullopt);
+      ASSERT_TRUE(parsed) << parsed.error().message;
+      EXPECT_EQ(parsed->request.inputs[0].data.size(), static_cast<size_t>(n * bytes)) << type << " of " << n;
+    }
+  }
+}
+
 TEST(Documents, HaveTritonsShape) {
   const ModelInfo model{.name = "m",
                         .version = "2",

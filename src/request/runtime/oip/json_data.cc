@@ -155,7 +155,9 @@ Result<std::string> numbers(dom::array list, DataType type, const std::vector<in
                             const JsonPath& path, uint64_t most) {
   std::string out;
   Result<void> done;
-  out.resize_and_overwrite(count <= most ? count * sizeof(T) : 0, [&](char* data, size_t size) {
+  const size_t size = count <= most ? count * sizeof(T) : 0;
+  // WHY its own `size`: the library passes its capacity instead (libstdc++ 12).
+  out.resize_and_overwrite(size, [&](char* data, size_t) {
     char* const end = data + size;
     auto sink = [at = data, end](dom::element e) mutable {
       T value;

@@ -7,7 +7,7 @@ namespace colony::runtime::oip {
 namespace {
 
 constexpr int kMostNested = 100;  // LIMIT: groups within groups, as protobuf's own readers have it
-constexpr uint64_t kMostNumber = (1u << 29) - 1;
+constexpr uint64_t kMostKey = (uint64_t{1} << 35) - 1;  // five bytes; protobuf's own readers take 32 bits of them
 
 template <class T>
 bool fixed(std::string_view& rest, uint64_t& value) {
@@ -41,9 +41,9 @@ bool WireReader::varint(uint64_t& value) {
 bool WireReader::read(WireField& field) {
   uint64_t key = 0;
   if (!varint(key)) return false;
-  const uint64_t number = key >> 3;
-  if (number == 0 || number > kMostNumber) return fail();
-  field.number = static_cast<uint32_t>(number);
+  if (key > kMostKey) return fail();
+  field.number = static_cast<uint32_t>(key) >> 3;
+  if (field.number == 0) return fail();
   field.type = static_cast<WireType>(key & 7);
   switch (field.type) {
     case WireType::kVarint: return varint(field.value);
