@@ -98,13 +98,14 @@ TEST_P(LinkCut, a_tunnel_ends_when_both_halves_have_ended) {
     EXPECT_THAT(c.head, HasSubstr("connection: upgrade\r\nupgrade: raw\r\n\r\n"));
     EXPECT_EQ(c.body, "hi ");
     EXPECT_EQ(c.ended, replica_first);
-    b.link->body(c.id, std::string(600'000, 'x'), false);  // more than the credit
+    const size_t sent = GetParam() == 0 ? 600'000 : 20'000;  // more than the credit, where that does not take minutes
+    b.link->body(c.id, std::string(sent, 'x'), false);
     b.link->end(c.id, {});
     EXPECT_FALSE(c.tunnel_over);
     b.loop->run_for(1s);
     EXPECT_TRUE(c.ended && c.tunnel_over);
-    EXPECT_EQ(b.service.last().body.size(), 600'000u);
-    if (!replica_first) EXPECT_EQ(c.body.size(), 600'003u);
+    EXPECT_EQ(b.service.last().body.size(), sent);
+    if (!replica_first) EXPECT_EQ(c.body.size(), sent + 3);
     EXPECT_TRUE(b.service.last().done && b.service.last().ok);
     EXPECT_EQ(b.link->outstanding(), 0u);
     EXPECT_EQ(b.server->stats().open_requests, 0u);
