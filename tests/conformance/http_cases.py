@@ -341,7 +341,8 @@ for name, lines, body, *others in [
     ("a Connection that names the length", f"Connection: Content-Length\r\n{FITS}", "", "200 open"),
     ("a Connection that names the coding", f"Connection: Transfer-Encoding\r\n{TE}", "0\r\n\r\n", "200 200 open"),
 ]:
-    case(g, name, post(lines, body + INNER), "400 closed", *others)
+    first = ("400 closed",) if "names the coding" not in name else ()  # Transfer-Encoding is such a field: nothing is wrong
+    case(g, name, post(lines, body + INNER), *first, *others)
 
 
 def allowed(outcomes, seen):

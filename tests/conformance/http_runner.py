@@ -60,11 +60,15 @@ class Connection:
                 if at is None:
                     return None
                 size = int(self.got[:at].split(b";")[0], 16)
+                if size == 0:  # trailers, if any, and the empty line
+                    end = self.until(lambda: self.got.find(b"\r\n\r\n", at) + 4 if b"\r\n\r\n" in self.got[at:] else None, patience)
+                    if end is None:
+                        return None
+                    self.got = self.got[end:]
+                    return status, body
                 if self.until(lambda: True if len(self.got) >= at + 2 + size + 2 else None, patience) is None:
                     return None
                 body, self.got = body + self.got[at + 2:at + 2 + size], self.got[at + 2 + size + 2:]
-                if size == 0:
-                    return status, body
         if "content-length" in fields:
             size = int(fields["content-length"])
             if self.until(lambda: True if len(self.got) >= size else None, patience) is None:

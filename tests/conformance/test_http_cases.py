@@ -28,7 +28,9 @@ def wrong_answers(address, exactly):
     wrong = []
     for group, name, raw, outcomes, body in CASES:
         seen, got = run(address, raw, outcomes[0], PATIENCE, QUIET)
-        if exactly and seen != outcomes[0] or not allowed(outcomes, seen):
+        # The replica echoes as the body comes: what turns out bad later can only be cut off, the reply having begun.
+        cut = not exactly and seen == "closed" and "400 closed" in outcomes
+        if exactly and seen != outcomes[0] or not (cut or allowed(outcomes, seen)):
             wrong.append(f"{group}: {name}: {seen}, not {outcomes[0] if exactly else outcomes}")
         elif body is not None and got != body and seen.startswith("200"):
             wrong.append(f"{group}: {name}: the body arrived as {got[:60]!r}")

@@ -154,7 +154,7 @@ TEST(ProxyFlow, TheReplicaSaysWhetherABodyIsWanted) {
   EXPECT_EQ(early.status, 413) << "the final answer instead of the interim one";
   EXPECT_TRUE(has(early.head, "connection: close")) << early.head;
   EXPECT_EQ(w.ask("POST", "/echo", "x", "Expect: gold\r\n").status, 417);
-  EXPECT_EQ(w.ask("POST", "/-/nothing", "x", expect).status, 404);
+  EXPECT_EQ(w.ask("POST", "/-/nothing", "x", expect).status, 405);
 }
 
 TEST(ProxyFlow, InterimRepliesPassToTheClient) {
