@@ -34,17 +34,18 @@ void AppMaster::reconcile_backends() {
         const bool changed =
             b && !(b->spec.protocol == d.backend->protocol && b->spec.health_path == d.backend->health_path);
         if (changed) b->gone = true;
-        if (!b || changed) {
+        const bool fresh = !b || changed;
+        if (fresh) {
           b = std::make_shared<Backend>();
           b->id = id;
           b->deployment = d.name;
           b->address = address;
           b->spec = *d.backend;
           b->since = deps_.loop.wall_now();
-          scope_.spawn(watch_backend(b));
         }
         b->period = from_seconds(d.health_check_period_s);
         b->patience = from_seconds(d.health_check_timeout_s);
+        if (fresh) scope_.spawn(watch_backend(b));  // starts at once
       }
     }
   for (auto it = backends_.begin(); it != backends_.end();) {
