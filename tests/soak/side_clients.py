@@ -1,4 +1,4 @@
-"""The clients of the soak that are not the load generator: readers that take their time, streams of ModelStreamInfer, floods.
+"""The clients of the soak that are not the load generator: readers that take their time, streams of ModelStreamInfer, WebSockets, floods.
 Each is a thread that goes on until it is told to stop, counts what it did and keeps what was wrong. A connection that breaks is
 made again and is no fault here: these requests are not idempotent, or wish ill; a wrong byte always is."""
 
@@ -12,6 +12,7 @@ import time
 import hostile
 import numpy as np
 import tritonclient.grpc as triton
+from websockets.sync.client import connect
 
 
 class Client(threading.Thread):
@@ -84,6 +85,20 @@ class Stream(Client):
                     self.wrong.append(f"stream: {result.as_numpy('x')[0]} for {number}")
                 self.stopping.wait(0.1)
             client.stop_stream()
+        self.done += 1
+
+
+class Messages(Client):
+    """Twenty messages over one WebSocket, each of which comes back, in order."""
+
+    def once(self):
+        with connect(f"ws://{self.target}/echo", max_size=None, open_timeout=20) as ws:
+            for _ in range(20):
+                sent = random.randbytes(random.choice([10, 1000, 100_000]))
+                ws.send(sent)
+                if (got := ws.recv(timeout=20)) != sent:
+                    self.wrong.append(f"websocket: {len(got)} bytes for {len(sent)}")
+                self.stopping.wait(0.1)
         self.done += 1
 
 

@@ -1,15 +1,15 @@
-"""Mixed load for a while, with a replica killed every five seconds and the proxy every minute: no idempotent request may fail, no
+"""Mixed load for a while, with a replica killed every five seconds, and every minute the proxy killed or restarted in turn: no idempotent request may fail, no
 answer may be wrong, memory and open files stay flat. Usage: tools/test/soak [MINUTES] [--json FILE] [--seed N].
 
 The load is bench/loadgen, which checks every reply against its request and says when each failure was, and the clients of
 side_clients.py. Exit 0: all of it held. What is judged how:
-  - inference (REST and gRPC), which is idempotent: no failure, but for what was cut by a kill -9 of the proxy itself (failures
-    between a kill and a second after the new one serves);
-  - raw POSTs, and bodies above what a proxy keeps for a retry: failures within three seconds of a replica's death are counted,
-    not judged;
+  - inference (REST and gRPC) and raw requests marked idempotent: no failure, but for what was cut by a kill -9 of the proxy
+    itself (failures between a kill and a second after the new one serves); an orderly restart is no excuse;
+  - bodies above what a proxy keeps for a retry: failures within three seconds of a replica's death are counted, not judged;
   - every reply, at any time: its own request's bytes."""
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -26,28 +26,40 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "tests/e2e"))
 
 from running import BINARY, Colony, alive, echo_app, wait_until
-from side_clients import Floods, SlowReader, Stream
+from side_clients import Floods, Messages, SlowReader, Stream
 from watch import Watch
 
 LOADGEN = os.environ["COLONY_LOADGEN"]
 # Each replica lives 65 s when the oldest of 13 dies every 5 s: long enough that the agent's back-off forgets its last death.
 REPLICAS, KILL_EVERY_S, PROXY_EVERY_S = 13, 5, 60
 AFTER_REPLICA_S, AFTER_PROXY_S = 3, 1
+IDEMPOTENT = "header=x-idempotent: true"
 # HTTP/2 says which requests a leaving server has not begun; every client sends those again. HTTP/1.1 has no such word: there a
 # connection that closes without an answer is a failure.
 H2 = ["--protocol", "h2", "--retry-stale", "1"]
 LOADS = {
-    "h1": ["--connections", "16", "--rate", "250", "oip,weight=50", "raw,weight=45",
-           "raw,name=raw16k,bytes=16384,weight=5"],
+    "h1": ["--connections", "16", "--rate", "250", "oip,weight=50", f"raw,weight=45,{IDEMPOTENT}",
+           f"raw,name=raw16k,bytes=16384,weight=5,{IDEMPOTENT}"],
     "h2": [*H2, "--connections", "4", "--streams", "16", "--rate", "250", "oip,weight=50",
-           "raw,weight=45", "raw,name=raw16k,bytes=16384,weight=5"],
+           f"raw,weight=45,{IDEMPOTENT}", f"raw,name=raw16k,bytes=16384,weight=5,{IDEMPOTENT}"],
     "grpc": [*H2, "--connections", "4", "--streams", "16", "--rate", "250", "grpc"],
     "big": ["--connections", "2", "--rate", "1", "raw,name=big,bytes=8388608"],
     "big over h2": [*H2, "--connections", "2", "--streams", "2", "--rate", "1", "raw,name=big,bytes=8388608"],
     "aborts": ["--connections", "8", "--rate", "30", "raw,name=left,bytes=65536,abort=0.9", "oip,weight=0.2,abort=0.5"],
     "aborts over h2": [*H2, "--connections", "4", "--streams", "8", "--rate", "30", "grpc,abort=0.5", "raw,name=left,bytes=65536,abort=0.9"],
 }  # fmt: skip
-NOT_RETRIED = {"big", "left", "raw", "raw16k"}  # bodies that are not kept whole, requests that are not idempotent
+NOT_RETRIED = {"big", "left"}  # bodies that are not kept whole
+
+
+def proxies(colony):
+    """{actor: pid} of the proxies that run; two while one takes over from another."""
+    found = {}
+    for record in Path(colony.data_dir, "run").glob("colony.proxy*/actor.json"):
+        with contextlib.suppress(OSError, ValueError):
+            pid = json.loads(record.read_text())["pid"]
+            if alive(pid):
+                found[record.parent.name] = pid
+    return found
 
 
 class Chaos:
@@ -56,9 +68,10 @@ class Chaos:
     def __init__(self, colony, app):
         self.colony, self.app, self.stopping = colony, app, threading.Event()
         self.replica_windows, self.proxy_windows, self.complaints = [], [], []
+        self.restarts = 0
         self.threads = [
             threading.Thread(target=self.every, args=(KILL_EVERY_S, self.kill_a_replica), daemon=True),
-            threading.Thread(target=self.every, args=(PROXY_EVERY_S, self.kill_the_proxy), daemon=True),
+            threading.Thread(target=self.every, args=(PROXY_EVERY_S, self.replace_the_proxy), daemon=True),
         ]
         for t in self.threads:
             t.start()
@@ -79,8 +92,17 @@ class Chaos:
         self.replica_windows.append((now, now + AFTER_REPLICA_S))
         os.kill(oldest["pid"], signal.SIGKILL)
 
+    def replace_the_proxy(self):
+        """In turn: `colony restart proxy`, which may cost no request, and kill -9, which may cost those that it carried."""
+        if len(self.proxy_windows) < self.restarts:
+            return self.kill_the_proxy()
+        before = proxies(self.colony)
+        self.colony.cli("restart", "proxy")
+        self.restarts += 1
+        wait_until(lambda: proxies(self.colony) and not set(proxies(self.colony).values()) & set(before.values()), "the old proxy ends", 60)
+
     def kill_the_proxy(self):
-        pid, now = self.colony.role_pid("proxy"), time.time()
+        (pid, *_), now = proxies(self.colony).values(), time.time()
         self.proxy_windows.append((now, float("inf")))
         os.kill(pid, signal.SIGKILL)
         wait_until(lambda: not alive(pid), "the kill", 10)
@@ -132,7 +154,8 @@ def run_load(name, address, seconds, seed):
 
 
 def roles(colony, app):
-    found = {role: [colony.role_pid(role)] for role in ("agent", "keeper", "master-host", "discovery", "proxy")}
+    found = {role: [colony.role_pid(role)] for role in ("agent", "keeper", "master-host", "discovery")}
+    found["proxy"] = list(proxies(colony).values())
     found["colony up"] = [colony.process.pid]
     found["replicas"] = [r["pid"] for r in colony.replicas(app) if r["state"] == "READY"]
     return found
@@ -146,7 +169,7 @@ def soak(minutes, seed):
             colony.apply(echo_app(replicas=REPLICAS, max_ongoing_requests=100))
             watch = Watch(lambda: roles(colony, "echo"))
             watch.start()
-            clients = [SlowReader(colony.http) for _ in range(5)] + [Stream(colony.http) for _ in range(2)]
+            clients = [SlowReader(colony.http) for _ in range(5)] + [Stream(colony.http) for _ in range(2)] + [Messages(colony.http) for _ in range(2)]
             clients += [Floods(colony.http)]
             for c in clients:
                 c.start()
@@ -166,7 +189,7 @@ def write(minutes, seed, reports, chaos, clients, watch, restarts):
     """Prints the report; returns it with the list of what did not hold."""
     problems = list(chaos.complaints)
     print(f"## Soak\n\n{minutes:g} minutes, seed {seed}: {len(chaos.replica_windows)} kills of a replica ({restarts} restarts),"
-          f" {len(chaos.proxy_windows)} of the proxy.\n")
+          f" {len(chaos.proxy_windows)} of the proxy, {chaos.restarts} orderly restarts of it.\n")
     print("| load | requests | answered | wrong | failed | cut by a kill | aborted by the client | sent again | p50 ms | p99 ms |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     for name, r in reports.items():
