@@ -68,7 +68,7 @@ def test_every_case_of_h2spec_passes(arguments):
     s = Server(*arguments)
     (total, passed, skipped, failed), report = h2spec(s)
     s.stop()
-    assert (total, passed, skipped, failed) == (145, 145, 0, 0), report[report.find("Failures:"):]
+    assert total >= 145 and (passed, skipped, failed) == (total, 0, 0), report[report.find("Failures:"):]
 
 
 def test_what_is_no_preface_but_names_a_protocol_is_answered_in_http1(server):

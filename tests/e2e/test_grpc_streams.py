@@ -78,7 +78,7 @@ def test_a_request_that_fails_is_answered_and_the_stream_goes_on(stub):
 
 
 def test_many_streams_at_once(stub):
-    streams = [stub.ModelStreamInfer((request(100 * s + n) for n in range(50)), timeout=PATIENCE) for s in range(20)]
+    streams = [stub.ModelStreamInfer(map(request, range(100 * s, 100 * s + 50)), timeout=PATIENCE) for s in range(20)]
     for s, stream in enumerate(streams):
         assert [number(r) for r in stream] == [100 * s + n for n in range(50)]
 

@@ -28,11 +28,12 @@ def where(server, request):
 
 
 def h2spec(port):
-    command = [H2SPEC, "--strict", "-h", "127.0.0.1", "-p", str(port), "-P", "/echo", "-o", "10"]
+    command = [H2SPEC, "--strict", "-h", "127.0.0.1", "-p", str(port), "-P", "/echo?show=head", "-o", "10"]
     run = subprocess.run(command, capture_output=True, text=True, timeout=250)
     summary = re.search(r"(\d+) tests, (\d+) passed, (\d+) skipped, (\d+) failed", run.stdout)
     assert summary, run.stdout + run.stderr
-    assert [int(n) for n in summary.groups()] == [145, 145, 0, 0], run.stdout[run.stdout.find("Failures:"):]
+    total, passed, skipped, failed = [int(n) for n in summary.groups()]
+    assert total >= 145 and (passed, skipped, failed) == (total, 0, 0), run.stdout[run.stdout.find("Failures:"):]
 
 
 def test_every_case_of_h2spec_passes_at_the_proxy(server):
@@ -93,7 +94,6 @@ FLOODS = {
     "rapid reset": (b"", lambda s: h2.request(s, "/echo", flags=0) + h2.frame(h2.RST_STREAM, 0, s, struct.pack(">I", h2.CANCEL))),
     "continuation": (h2.frame(h2.HEADERS, 0, 1, h2.field("x", "y")), lambda _: h2.frame(h2.CONTINUATION, 0, 1, h2.field("x", "y"))),
     "exploding headers": (b"", bomb),
-    "unknown frames": (b"", lambda _: h2.frame(200, 0, 0, b"?")),
 }
 
 

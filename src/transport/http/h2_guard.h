@@ -43,7 +43,8 @@ class H2Ids {
 };
 
 struct H2Guard {
-  static constexpr int kMaxContinuations = 16;  // LIMIT: per header block; 64 KiB of fields need five at most
+  // LIMIT: per header block; 64 KiB of fields need five at most. The library has 8 and calls more a protocol error.
+  static constexpr int kMaxContinuations = 7;
   // LIMIT: fields of one header block once decoded (a list above 64 KiB is answered 431): few bytes that name one large
   // table entry again and again are no request but a bomb.
   static constexpr size_t kMaxBlock = 256 * 1024;
