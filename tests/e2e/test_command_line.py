@@ -102,8 +102,8 @@ def test_run_leaves_no_folder_after_a_second_ctrl_c(tmp_path):
             out += line
         host, port = re.search(r"requests +http://(\S+):(\d+)", out).groups()
         with socket.create_connection((host, int(port)), timeout=PATIENCE) as s:
-            s.sendall(b"POST /here HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nhello")
-            assert s.recv(4096)  # the echo of the first half: the request runs
+            s.sendall(b"POST /here HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n")
+            assert s.recv(4096).startswith(b"HTTP/1.1 200")  # the echo of the first half: the request runs
             run.send_signal(signal.SIGINT)
             wait_until(lambda: not listening(host, port), "the drain begins")
             assert [x for x in os.listdir(tmp_path) if x.startswith("colony-run-")] and run.poll() is None

@@ -9,12 +9,13 @@ BOTH = pytest.mark.parametrize("processes", [False, True], ids=["one-process", "
 
 
 def half_a_request(c):
-    """A request whose body is not whole yet: it runs in the replica until the rest is sent."""
+    """A request whose body is not whole yet: it runs in the replica until the rest is sent. (Chunked: a short body of known
+    length is waited for in the proxy, so that a slow client holds no slot.)"""
     host, port = c.http.rsplit(":", 1)
     s = socket.create_connection((host, int(port)), timeout=PATIENCE)
-    s.sendall(b"POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nhello")
+    s.sendall(b"POST /echo HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n")
     reply = b""
-    while not reply.endswith(b"hello"):  # the echo streams: the first half is back, so the replica has it
+    while b"hello" not in reply:  # the echo streams: the first half is back, so the replica has it
         chunk = s.recv(4096)
         assert chunk, reply
         reply += chunk
@@ -23,7 +24,7 @@ def half_a_request(c):
 
 def rest_of_the_reply(s):
     reply = b""
-    while not reply.endswith(b"world"):
+    while b"world" not in reply:
         chunk = s.recv(4096)
         if not chunk:
             break
@@ -48,8 +49,8 @@ def test_the_first_ctrl_c_lets_a_running_request_end(processes):
 
         wait_until(refused, "no new connection is taken")
         assert c.process.poll() is None, "it waits for the request"
-        s.sendall(b"world")
-        assert rest_of_the_reply(s).endswith(b"world")
+        s.sendall(b"5\r\nworld\r\n0\r\n\r\n")
+        assert b"world" in rest_of_the_reply(s)
         s.close()
         assert c.process.wait(PATIENCE) == 0
         wait_until(lambda: not any(alive(p) for p in pids), "every process ends", 10)
