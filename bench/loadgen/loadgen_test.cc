@@ -264,7 +264,7 @@ TEST(Loadgen, AbortedRequestsAreLeftInTheMiddleAndAreNoFailures) {
 
 TEST(Loadgen, AnUnknownKeyIsNamed) {
   EXPECT_EQ(parse_kind("raw,byte=3", "h").error(),
-            "unknown key 'byte'; there are: name, path, model, bytes, weight, abort, header");
+            "unknown key 'byte'; there are: name, path, model, tensor, bytes, weight, abort, header");
   EXPECT_EQ(parse_kind("roar", "h").error(), "'roar' is no form of request; there are: raw, oip, grpc");
   EXPECT_EQ(parse_kind("raw,bytes=3", "h").error(), "bytes=3: 16 to 67108864");
 }

@@ -16,7 +16,8 @@ namespace {
 constexpr std::string_view kUsage = R"(loadgen ADDRESS [FLAG VALUE]... KIND...
 Sends requests, checks every reply against its request, prints what it saw as one line of JSON.
   ADDRESS         127.0.0.1:PORT or unix:/PATH
-  KIND            raw | oip | grpc, with keys after commas: path= model= bytes= weight= abort= header= name=
+  KIND            raw | oip | grpc, with keys after commas: path= model= tensor= bytes= weight= abort=
+                  header= name=
                   raw: a POST that is echoed; oip: one number to /v2/models/MODEL/infer; grpc: the same as ModelInfer
   --rate R        requests a second, latency counted from when each was due; without it: closed loop
   --seconds S     (1)        --requests N    end after so many

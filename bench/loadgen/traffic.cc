@@ -45,8 +45,8 @@ std::string field(int number, std::string_view bytes) {
 }
 
 // inference.ModelInferRequest{model_name, inputs{name, datatype, shape}, raw_input_contents: <4 bytes, left out here>}.
-std::string infer_message(const std::string& model) {
-  const std::string input = field(1, "x") + field(2, "FP32") + field(3, varint(1));
+std::string infer_message(const std::string& model, const std::string& tensor) {
+  const std::string input = field(1, tensor) + field(2, "FP32") + field(3, varint(1));
   std::string message = field(1, model) + field(5, input) + varint(7 << 3 | 2) + varint(4);
   const auto size = static_cast<uint32_t>(message.size() + 4);
   std::string framed = {'\0', static_cast<char>(size >> 24), static_cast<char>(size >> 16),
@@ -69,6 +69,8 @@ std::string set_key(Kind& kind, std::string_view key, std::string_view value) {
     kind.path = value;
   } else if (key == "model") {
     kind.model = value;
+  } else if (key == "tensor") {
+    kind.tensor = value;
   } else if (key == "bytes") {
     if (!read_number(value, kind.bytes) || kind.bytes < Kind::kStamp || kind.bytes > kMaxBody)
       return bad(fmt::format("{} to {}", Kind::kStamp, kMaxBody));
@@ -80,7 +82,7 @@ std::string set_key(Kind& kind, std::string_view key, std::string_view value) {
     if (!value.contains(": ")) return bad("NAME: VALUE");
     kind.headers += fmt::format("{}\r\n", value);
   } else {
-    return fmt::format("unknown key '{}'; there are: name, path, model, bytes, weight, abort, header", key);
+    return fmt::format("unknown key '{}'; there are: name, path, model, tensor, bytes, weight, abort, header", key);
   }
   return {};
 }
@@ -95,14 +97,14 @@ void finish_kind(Kind& kind, std::string_view authority) {
     case Form::kOip:
       kind.path = fmt::format("/v2/models/{}/infer", kind.model);
       type = "application/json";
-      kind.before = R"({"inputs":[{"name":"x","shape":[1],"datatype":"FP32","data":[)";
+      kind.before = fmt::format(R"({{"inputs":[{{"name":"{}","shape":[1],"datatype":"FP32","data":[)", kind.tensor);
       kind.after = "]}]}";
       kind.body_size = kind.before.size() + 7 + kind.after.size();
       break;
     case Form::kGrpc:
       kind.path = "/inference.GRPCInferenceService/ModelInfer";
       type = "application/grpc";
-      kind.before = infer_message(kind.model);
+      kind.before = infer_message(kind.model, kind.tensor);
       kind.body_size = kind.before.size() + 4;
       break;
   }

@@ -24,7 +24,8 @@ struct Kind {
   Form form = Form::kRaw;
   std::string path = "/echo";
   std::string model = "echo";
-  size_t bytes = 256;  // of a raw body; at least kStamp
+  std::string tensor = "x";  // the name of oip's and grpc's one input
+  size_t bytes = 256;        // of a raw body; at least kStamp
   double weight = 1;
   double abort = 0;     // share of requests that the client leaves in the middle of
   std::string headers;  // more of them: "name: value\r\n..."

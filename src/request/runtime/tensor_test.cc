@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <chrono>
+
 #include "request/runtime/contract.h"
 
 namespace colony::runtime {
@@ -94,6 +96,46 @@ TEST(Echo, GivesInputsBackAndNamesThemForAnUnknownOutput) {
   auto unknown = (*model)->infer(request);
   ASSERT_FALSE(unknown);
   EXPECT_NE(unknown.error().message.find("here: a, b"), std::string::npos);
+}
+
+TEST(Echo, ARequestWithAnInputThatUserConfigCallsSlowTakesThatLongAndOthersDoNot) {
+  const std::string config = R"({"slow":{"sleeps":{"sleep_ms":20},"spins":{"spin_ms":20}},"threshold":1})";
+  auto model = (*make_runtime("echo"))->load({}, "app", config);
+  ASSERT_TRUE(model);
+  EXPECT_FALSE((*model)->cheap());
+  for (const auto& [name, slow] : {std::pair("sleeps", true), {"spins", true}, {"fast", false}}) {
+    InferRequest request;
+    request.inputs.push_back(own_tensor(name, DataType::kInt8, {2}, "xy"));
+    const auto begin = std::chrono::steady_clock::now();
+    EXPECT_EQ((*model)->infer(request)->outputs[0].data, "xy");
+    if (slow) EXPECT_GE(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(20)) << name;
+  }
+}
+
+TEST(Echo, ACancelledDelayEndsAtOnce) {
+  auto model = (*make_runtime("echo"))->load({}, "m", R"({"slow":{"a":{"sleep_ms":60000}}})");
+  ASSERT_TRUE(model);
+  InferRequest request;
+  request.inputs.push_back(own_tensor("a", DataType::kInt8, {1}, "x"));
+  request.cancel = std::make_shared<CancelFlag>();
+  request.cancel->cancel();
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_TRUE((*model)->infer(request));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(30));
+}
+
+TEST(Echo, ADelayThatIsNoneIsNamed) {
+  const auto message = [](const std::string& config) {
+    auto model = (*make_runtime("echo"))->load({}, "m", config);
+    return model ? std::string("loaded") : model.error().message;
+  };
+  EXPECT_EQ(message(R"({"slow":5})"), "user_config.slow: {INPUT: {sleep_ms: N}} or {INPUT: {spin_ms: N}}");
+  EXPECT_EQ(message(R"({"slow":{"a":{"wait_ms":5}}})"),
+            "user_config.slow.a: {\"wait_ms\":5}; {sleep_ms: N} or {spin_ms: N}");
+  EXPECT_EQ(message(R"({"slow":{"a":{"spin_ms":60001}}})"),
+            "user_config.slow.a.spin_ms: 60001; a whole number, 0 to 60000");
+  EXPECT_EQ(message("[1]"), "loaded");
+  EXPECT_EQ(message(""), "loaded");
 }
 
 }  // namespace

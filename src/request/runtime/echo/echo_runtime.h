@@ -1,5 +1,7 @@
 // The identity model: every output is the input of the same name. For tests, benches and first steps; raw HTTP to an echo
-// deployment is answered by the replica itself and never comes here.
+// deployment is answered by the replica itself and never comes here. user_config may make requests slow on purpose,
+// those with an input of a given name:
+//   slow: {INPUT: {sleep_ms: 5}}    or {spin_ms: 5}
 #pragma once
 
 #include "request/runtime/contract.h"
