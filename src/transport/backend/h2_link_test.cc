@@ -33,10 +33,11 @@ struct H2LinkRaw : H2LinkTest {
       const size_t length = byte(0) << 16 | byte(1) << 8 | byte(2);
       if (t.size() < 9 + length) return;
       const uint32_t stream = (byte(5) & 127) << 24 | byte(6) << 16 | byte(7) << 8 | byte(8);
-      const uint32_t type = byte(3);
+      const uint32_t type = byte(3), flags = byte(4);
       const std::string payload = t.substr(9, length);
       t.erase(0, 9 + length);
       if (type == 1) streams.push_back(stream);
+      if (type <= 1 && (flags & 1) != 0) ends.push_back(type);
       if (type == 3) resets.push_back({stream, static_cast<uint32_t>(static_cast<unsigned char>(payload[3]))});
     }
   }
@@ -45,7 +46,7 @@ struct H2LinkRaw : H2LinkTest {
   }
   RawBackend raw;
   std::string settings;
-  std::vector<uint32_t> streams;
+  std::vector<uint32_t> streams, ends;  // ends: the type of each frame that ended a request
   std::vector<std::pair<uint32_t, uint32_t>> resets;
 };
 
@@ -227,6 +228,16 @@ TEST_F(H2LinkRaw, ATrailersOnlyReplyIsWholeWithItsHead) {
   bench.settle();
   EXPECT_TRUE(c.ended);
   EXPECT_NE(c.head.find("grpc-status: 5\r\n"), std::string::npos);
+}
+
+TEST_F(H2LinkRaw, AGrpcCallWithoutAMessageEndsOnAnEmptyDataFrame) {
+  bench.dial();
+  Caller grpc, plain;
+  bench.call(grpc, request("POST", "/s.S/M", "content-type: application/grpc\r\n"));
+  bench.settle();
+  bench.call(plain, request("GET", "/"));
+  bench.settle();
+  EXPECT_EQ(ends, (std::vector<uint32_t>{0, 1}));
 }
 
 TEST_F(H2LinkRaw, ResetsAreTold) {

@@ -104,7 +104,8 @@ bool H2Wire::submit(H2Call& call, const http::RequestHead& head) {
     if (name == "grpc-timeout" && !call.deadline.is_never()) value = timeout = grpc_timeout(call.deadline, loop_.now());
     list[n++] = pair(name, value);
   }
-  const bool bare = call.ended && call.body.empty() && call.trailers.empty();
+  // gRPC ends a call's messages on a DATA frame, be it empty; its servers may wait for one.
+  const bool bare = call.ended && call.body.empty() && call.trailers.empty() && !head.is_grpc();
   nghttp2_data_provider provider{
       .source = {.ptr = &call},
       .read_callback = [](nghttp2_session* session, int32_t id, uint8_t*, size_t room, uint32_t* flags,
