@@ -205,10 +205,10 @@ def test_a_request_body_streams_while_it_is_made(server, web):
     connection.close()
 
 
-def test_a_server_that_ends_connections_after_every_reply_loses_nothing(server, web):
+def test_a_server_that_ends_connections_after_every_reply_loses_nothing_that_may_run_twice(server, web):
     for _ in range(30):
         assert server.request("GET", "/goodbye")[0] == 200
-        assert server.request("POST", "/echo", b"data")[2] == b"data"
+        assert server.request("PUT", "/echo", b"data")[2] == b"data"
 
 
 def test_what_is_cut_or_not_answered_is_told(server, web):
