@@ -101,7 +101,7 @@ TEST_P(LinkCut, a_tunnel_ends_when_both_halves_have_ended) {
     const size_t sent = GetParam() == 0 ? 600'000 : 20'000;  // more than the credit, where that does not take minutes
     b.link->body(c.id, std::string(sent, 'x'), false);
     b.link->end(c.id, {});
-    EXPECT_FALSE(c.tunnel_over);
+    if (GetParam() == 0) EXPECT_FALSE(c.tunnel_over);
     b.loop->run_for(1s);
     EXPECT_TRUE(c.ended && c.tunnel_over);
     EXPECT_EQ(b.service.last().body.size(), sent);
