@@ -2,6 +2,7 @@
 // end: random clients, kills and tables against a few invariants.
 #include <algorithm>
 
+#include "base/log.h"
 #include "discovery/test_world.h"
 #include "request/proxy/test_world.h"
 
@@ -275,8 +276,37 @@ TEST(ProxyFault, ADeletedAppAnswersNotFoundToAHeadOfTheSameTurn) {
     const WireReply reply = w.reply(*c, 1s);
     EXPECT_EQ(reply.status, 404);
     EXPECT_TRUE(has(reply.head, "x-colony-reason: deployment_removed")) << reply.head;
+    EXPECT_TRUE(has(reply.head, "\r\ntraceparent: 00-")) << reply.head;
     EXPECT_TRUE(r.service.calls.empty());
   }
+}
+
+TEST(ProxyFault, WhatIsLoggedOfARequestCarriesItsIds) {
+  static std::vector<string> lines;
+  lines.clear();
+  set_log_sink([](LogLevel, const char*, int, std::string_view message, std::string_view context) {
+    if (message.starts_with("request ")) lines.push_back(string(message) + " | " + string(context));
+  });
+  set_log_level(LogLevel::kDebug);
+  constexpr std::string_view kTrace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+  {
+    ProxyWorld w;
+    auto& a = w.replica("a");
+    w.deploy("app", "/", {a.record()});
+    auto c = w.client();
+    c->send(
+        ProxyWorld::text("POST", "/hold/x", "body", "X-Request-Id: req-7\r\nTraceParent: " + string(kTrace) + "\r\n"));
+    ASSERT_TRUE(w.until([&] { return a.service.calls.size() == 1; }));
+    a.kill();
+    const WireReply reply = w.reply(*c, 1s);
+    EXPECT_EQ(reply.status, 503);
+    EXPECT_TRUE(has(reply.head, string("\r\ntraceparent: ") + string(kTrace))) << reply.head;
+  }
+  set_log_level(LogLevel::kInfo);
+  set_log_sink(nullptr);
+  ASSERT_EQ(lines.size(), 2u);
+  for (const string& line : lines)
+    EXPECT_TRUE(line.ends_with("| request_id=req-7 traceparent=" + string(kTrace))) << line;
 }
 
 TEST(ProxyFault, AnAppThatIsDeletedFinishesWhatRuns) {

@@ -110,6 +110,8 @@ class Forward final : public http::ExchangeHandler, public Waiter {
   void free_slot_early(const http::ReplyHead& head, std::string_view body);
   Outcome outcome() const;
   void answer(const Error& error, int retry_after = 0);
+  std::string_view traceparent() const;
+  void log(std::string_view text) const;
   void answer_message(std::string_view framed);
   void take_reply_credit(size_t bytes);
   void on_deadline();

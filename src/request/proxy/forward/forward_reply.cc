@@ -163,7 +163,8 @@ bool Forward::try_again(policy::Failure failure) {
     deployment_->stats().retry_refused();
     return false;
   }
-  LOG(debug, "request {} is sent again: {} has failed it", request_id_, link_->record().id);
+  if (log_enabled(LogLevel::kDebug)) [[unlikely]]
+    log(fmt::format("sent again: {} has failed it", link_->record().id));
   refused_ = false;
   end_call(failure == policy::Failure::kLost ? Outcome::kLost : Outcome::kNothing);
   deployment_->stats().retried();
@@ -177,7 +178,8 @@ void Forward::call_failed(const Error& error) {
   const auto failure = error.retry == Retry::kYes       ? policy::Failure::kNotTaken
                        : error.retry == Retry::kIfFresh ? policy::Failure::kLost
                                                         : policy::Failure::kBroken;
-  LOG(debug, "request {} on {}: {}", request_id_, link_->record().id, error.message);
+  if (log_enabled(LogLevel::kDebug)) [[unlikely]]
+    log(fmt::format("failed on {}: {}", link_->record().id, error.message));
   if (try_again(failure)) return;
   const std::string lost = link_->record().id;
   end_call(failure == policy::Failure::kLost     ? Outcome::kLost
@@ -214,6 +216,28 @@ void Forward::on_deadline() {
   answer(error);
 }
 
+// As it travels in the head that is kept; empty once a reply's head has taken the buffer.
+std::string_view Forward::traceparent() const {
+  constexpr std::string_view kName = "traceparent:";
+  for (std::string_view rest = block_; !rest.empty();) {
+    std::string_view line = rest.substr(0, rest.find('\n'));
+    rest.remove_prefix(std::min(line.size() + 1, rest.size()));
+    if (line.size() < kName.size() || !http::iequals(line.substr(0, kName.size()), kName)) continue;
+    line.remove_prefix(kName.size());
+    while (line.starts_with(' ')) line.remove_prefix(1);
+    while (line.ends_with('\r') || line.ends_with(' ')) line.remove_suffix(1);
+    return line;
+  }
+  return {};
+}
+
+// A line of the log about this request carries its ids.
+void Forward::log(std::string_view text) const {
+  const std::string ids = fmt::format("request_id={} traceparent={}", request_id_, traceparent());
+  const LogContext context(ids);
+  LOG(debug, "request {}", text);
+}
+
 // The last thing that is done for the client: the exchange may call on_done() after it.
 void Forward::answer(const Error& error, int retry_after) {
   state_ = State::kAnswered;
@@ -221,8 +245,10 @@ void Forward::answer(const Error& error, int retry_after) {
   status_ = grpc_ ? 200 : http_status(error.code);
   grpc_status_ = static_cast<uint8_t>(error.code);
   if (uncredited_ > 0) exchange_->consumed(std::exchange(uncredited_, 0));
-  LOG(debug, "request {}: {} ({}): {}", request_id_, status_, error.reason, error.message);
+  if (log_enabled(LogLevel::kDebug)) [[unlikely]]
+    log(fmt::format("answered {} ({}): {}", status_, error.reason, error.message));
   std::string extra = fmt::format("x-request-id: {}\r\n", request_id_);
+  if (const auto trace = traceparent(); !trace.empty()) extra += fmt::format("traceparent: {}\r\n", trace);
   if (retry_after > 0) extra += fmt::format("retry-after: {}\r\n", retry_after);
   reply_begun_ = true;
   http::reply_error(*exchange_, grpc_, error, extra);
