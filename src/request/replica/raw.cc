@@ -121,11 +121,21 @@ http::ExchangeHandler* refuse(Core& core, http::Exchange& exchange, const http::
   return new AnsweredCall(exchange);
 }
 
-// ?show=head: what reached the replica, as it came. For tests, and for people who look for a lost header.
-http::ExchangeHandler* show_head(Core& core, http::Exchange& exchange, const http::RequestHead& head) {
-  http::reply_with(exchange, 200, "text/plain", head.block, RequestIds(core, head).lines());
-  return new AnsweredCall(exchange);
-}
+// ?show=head: what reached the replica, as it came, once the request is whole. For tests, and for people who look for a
+// lost header.
+class HeadCall final : public http::ExchangeHandler {
+ public:
+  HeadCall(Core& core, http::Exchange& exchange, const http::RequestHead& head)
+      : exchange_(exchange), head_(head.block), lines_(RequestIds(core, head).lines()) {}
+
+  void on_body(std::string_view data) override { exchange_.consumed(data.size()); }
+  void on_end(std::string_view) override { http::reply_with(exchange_, 200, "text/plain", head_, lines_); }
+  void on_done(bool) override { delete this; }
+
+ private:
+  http::Exchange& exchange_;
+  const std::string head_, lines_;
+};
 
 }  // namespace
 
@@ -141,7 +151,7 @@ http::ExchangeHandler* serve_raw(Core& core, http::Exchange& exchange, const htt
                                         "/v2/models/{}/infer (or give it a `transform:` to take raw bodies)",
                                         head.method, head.path, core.table->first().model->info().name),
                             "oip_only"));
-  if (head.query == "show=head") return show_head(core, exchange, head);
+  if (head.query == "show=head") return new HeadCall(core, exchange, head);
   const auto bound = 2 * static_cast<size_t>(core.spec.max_ongoing_requests);
   if (core.raw_streams >= bound) {
     Error e = unavailable(fmt::format("this replica has {} requests in service", core.raw_streams), "replica_full");

@@ -34,14 +34,16 @@ struct H2Callbacks {
     if (hd->type != NGHTTP2_CONTINUATION && c.greeted_) c.head_timer_.cancel();
     const TimePoint now = c.context_.loop.now();
     switch (hd->type) {
-      case NGHTTP2_DATA:
-      case NGHTTP2_RST_STREAM: return 0;
+      case NGHTTP2_DATA: return 0;
+      case NGHTTP2_RST_STREAM: c.guard_.ids.ended(static_cast<uint32_t>(hd->stream_id)); return 0;
       case NGHTTP2_WINDOW_UPDATE: return c.guard_.windows.take(now) ? 0 : stop(c, NGHTTP2_ENHANCE_YOUR_CALM);
       case NGHTTP2_HEADERS:
         c.guard_.continuations = 0;
-        if (c.guard_.ids.headers_on(static_cast<uint32_t>(hd->stream_id)) == H2Ids::Kind::kSkipped) {
-          ++c.context_.stats.bad_requests;
-          return stop(c, NGHTTP2_PROTOCOL_ERROR);
+        switch (c.guard_.ids.headers_on(static_cast<uint32_t>(hd->stream_id))) {
+          case H2Ids::Kind::kNew:
+          case H2Ids::Kind::kUsed: return 0;
+          case H2Ids::Kind::kSkipped: ++c.context_.stats.bad_requests; return stop(c, NGHTTP2_PROTOCOL_ERROR);
+          case H2Ids::Kind::kEnded: ++c.context_.stats.bad_requests; return stop(c, NGHTTP2_STREAM_CLOSED);
         }
         return 0;
       case NGHTTP2_CONTINUATION:
@@ -161,6 +163,7 @@ struct H2Callbacks {
   static int on_stream_close(nghttp2_session* session, int32_t id, uint32_t, void* user) {
     if (H2Stream* s = stream_of(session, id)) {
       self(user).head_timer_.cancel();
+      if (s->request_ended_) self(user).guard_.ids.ended(static_cast<uint32_t>(id));
       self(user).close_stream(*s);
     }
     return 0;

@@ -29,7 +29,8 @@ H2Ids::Kind H2Ids::headers_on(uint32_t id) {
   const size_t known = std::min<size_t>(ranges_, kRanges);
   const bool skipped = std::any_of(skipped_.begin(), skipped_.begin() + static_cast<std::ptrdiff_t>(known),
                                    [id](const auto& range) { return id >= range.first && id <= range.second; });
-  return skipped ? Kind::kSkipped : Kind::kUsed;
+  if (skipped) return Kind::kSkipped;
+  return std::find(ended_.begin(), ended_.end(), id) == ended_.end() ? Kind::kUsed : Kind::kEnded;
 }
 
 }  // namespace colony::http

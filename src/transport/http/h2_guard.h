@@ -28,18 +28,22 @@ class H2Budget {
 };
 
 // RFC 9113, 5.1.1: the first use of an id closes every lower id that was never used. A frame that opens such an id later
-// is a connection error, one for an id that was in use is a late frame and harmless: so the skipped ones are remembered.
+// is a connection error; so is one for an id whose client has ended or reset it. Any other for an id that was in use is a
+// late frame and harmless. So the skipped and the ended ones are remembered.
 class H2Ids {
  public:
-  enum class Kind : uint8_t { kNew, kUsed, kSkipped };
+  enum class Kind : uint8_t { kNew, kUsed, kSkipped, kEnded };
   Kind headers_on(uint32_t id);
+  // The stream is closed, and its client had said that nothing more comes.
+  void ended(uint32_t id) { ended_[ends_++ % kRanges] = id; }
 
  private:
-  // LIMIT: the ranges skipped last. What is forgotten counts as used, which the library ignores.
+  // LIMIT: the ranges skipped and the ids ended last. What is forgotten counts as used, which the library ignores.
   static constexpr size_t kRanges = 32;
   uint32_t highest_ = 0;
-  uint32_t ranges_ = 0;
+  uint32_t ranges_ = 0, ends_ = 0;
   std::array<std::pair<uint32_t, uint32_t>, kRanges> skipped_{};  // first and last id, a ring
+  std::array<uint32_t, kRanges> ended_{};                         // a ring
 };
 
 struct H2Guard {

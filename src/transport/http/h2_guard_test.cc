@@ -50,6 +50,20 @@ TEST(H2Ids, TellsSkippedIdsFromUsedOnes) {
   EXPECT_EQ(ids.headers_on(11), H2Ids::Kind::kNew);
 }
 
+TEST(H2Ids, RemembersWhoseClientHasEnded) {
+  H2Ids ids;
+  for (uint32_t id : {1u, 3u, 5u}) EXPECT_EQ(ids.headers_on(id), H2Ids::Kind::kNew);
+  ids.ended(3);
+  EXPECT_EQ(ids.headers_on(1), H2Ids::Kind::kUsed);
+  EXPECT_EQ(ids.headers_on(3), H2Ids::Kind::kEnded);
+  for (uint32_t id = 7; id < 107; id += 2) {
+    EXPECT_EQ(ids.headers_on(id), H2Ids::Kind::kNew);
+    ids.ended(id);
+  }
+  EXPECT_EQ(ids.headers_on(105), H2Ids::Kind::kEnded);
+  EXPECT_EQ(ids.headers_on(3), H2Ids::Kind::kUsed) << "forgotten";
+}
+
 TEST(H2Ids, RemembersThatTheFirstIdWasSkipped) {
   H2Ids ids;
   EXPECT_EQ(ids.headers_on(5), H2Ids::Kind::kNew);
