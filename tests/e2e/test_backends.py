@@ -3,6 +3,7 @@ grpcio in all kinds of calls."""
 import concurrent.futures
 import contextlib
 import http.client
+import json
 import os
 import socket
 import socketserver
@@ -433,3 +434,16 @@ def test_a_service_that_another_application_has_is_refused(server, shop):
     status, change = server.call("PUT", "/api/v1/applications/thief",
                                  app(["127.0.0.1:1"], "thief", "h2c", grpc_services=["shop.v1.Shop"], route_prefix="/thief"))
     assert (status, change["reason"]) == (409, "grpc_service_taken") and "belongs to application shop" in change["error"]
+
+
+def test_up_with_a_file_prints_how_to_ask_and_infer_says_that_there_is_no_model(tmp_path):
+    address, spec = f"127.0.0.1:{free_port()}", tmp_path / "app.json"
+    spec.write_text(json.dumps({"applications": [app([address])]}))
+    backend = Server(address).start()
+    with colony(args=["-f", str(spec)]) as c:
+        wait_until(lambda: (c.status("web") or {}).get("status") == "RUNNING", "the application runs")
+        time.sleep(0.5)  # what it prints then once ended it
+        code, _, err = c.cli("infer", "web", "--json", "{}", check=False)
+        assert code == 2 and "a server of your own and serves no model here" in err, err
+        assert c.process.poll() is None
+    backend.stop()

@@ -48,6 +48,8 @@ std::string usage(ControlClient& client, const std::string& http, const AppSpec&
     return fmt::format("{} --data-binary @FILE {}{}", curl, url, app.route_prefix);
   if (ingress.runtime == "echo" && !app.route_prefix.empty())
     return fmt::format("{} -d hello {}{}", curl, url, app.route_prefix);
+  if (ingress.external())  // a server of the user's own: what it answers, only the user knows
+    return app.route_prefix.empty() ? "" : fmt::format("{} {}{}", curl, url, app.route_prefix);
   const auto model = app.model_names(ingress).front();
   // WHY no more: which authority to trust, only the user knows.
   if (tls) return fmt::format("{} {}/v2/models/{}   # its inputs", curl, url, model);

@@ -73,6 +73,10 @@ Result<Place> find_place(ControlClient& client, const std::string& target) {
     TRY_VOID(check_served(status, name));
     auto app = parse_app({*spec, SpecFormat::kJson, {}, ModelPaths::kAny});
     if (!app) return fail(to_error(app.error()));
+    if (const auto& ingress = app->ingress(); name == target && ingress.external())
+      return fail(
+          invalid_argument(fmt::format("{} is a server of your own and serves no model here: ask it at http://{}{}",
+                                       name, place.address, app->route_prefix)));
     if (name == target) {
       place.route = app->route_prefix;
       place.model = app->model_names(app->ingress()).front();
