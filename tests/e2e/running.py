@@ -180,18 +180,46 @@ class Colony:
         return self.request("POST", f"/{app}", text)
 
 
-class Load:
+class Threads:
+    """`_run(i)` in threads of its own until the block ends; it counts in `count` and keeps what went wrong in `failures`."""
+
+    enough = 20  # requests after which a load is taken to flow
+
+    def __init__(self, clients):
+        self.clients, self.failures, self.count = clients, [], 0
+        self._stop, self._lock = threading.Event(), threading.Lock()
+
+    def __enter__(self):
+        self._threads = [threading.Thread(target=self._run, args=(i,), daemon=True) for i in range(self.clients)]
+        for t in self._threads:
+            t.start()
+        self.flowed()
+        return self
+
+    def flowed(self, n=None):
+        """Waits for n more answers."""
+        n = self.enough if n is None else n
+        goal = self.count + n
+        wait_until(lambda: self.count >= goal, f"{n} more requests; failures: {self.failures[:5]}")
+
+    def __exit__(self, *_):
+        self._stop.set()
+        for t in self._threads:
+            t.join(PATIENCE)
+
+
+class Load(Threads):
     """Requests without a pause from `clients` threads over keep-alive connections, until the block ends. Every answer but
     the expected one is kept in `failures`. The block ends with the proof that requests did flow."""
 
+    enough = 50
+
     def __init__(self, colony, path="/echo", body=b"ping", clients=4, check=None):
+        super().__init__(clients)
         self.address, self.path, self.body = colony.http, path, body
         self.check = check or (lambda status, raw: status == 200 and raw == body)
-        self.failures, self.count, self.clients = [], 0, clients
-        self._stop = threading.Event()
-        self._lock = threading.Lock()
 
-    def _run(self):
+    def _run(self, _):
         connection = http.client.HTTPConnection(self.address, timeout=PATIENCE)
         while not self._stop.is_set():
             try:
@@ -208,24 +236,10 @@ class Load:
                     self.failures.append(failure)
         connection.close()
 
-    def __enter__(self):
-        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(self.clients)]
-        for t in self._threads:
-            t.start()
-        self.flowed()
-        return self
-
-    def flowed(self, n=50):
-        """Waits for n more answers."""
-        goal = self.count + n
-        wait_until(lambda: self.count >= goal, f"{n} more requests; failures: {self.failures[:5]}")
-
-    def __exit__(self, kind, *_):
+    def __exit__(self, kind, *rest):
         if kind is None:
             self.flowed()
-        self._stop.set()
-        for t in self._threads:
-            t.join(PATIENCE)
+        super().__exit__(kind, *rest)
 
 
 def echo_app(name="echo", replicas=2, **more):

@@ -8,24 +8,22 @@ import shutil
 import signal
 import socket
 import subprocess
-import threading
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from running import BINARY, PATIENCE, Colony, Load, alive, colony, echo_app, free_port, wait_until
+from running import BINARY, PATIENCE, Colony, Load, Threads, alive, colony, echo_app, free_port, wait_until
 from test_tls import TlsLoad, flags, pki  # noqa: F401 (pki is a fixture)
 
 
-class Asking:
+class Asking(Threads):
     """`ask()` again and again in threads until the block ends; what it raises is kept in `failures`."""
 
     def __init__(self, ask, clients=2):
-        self.ask, self.clients = ask, clients
-        self.failures, self.count = [], 0
-        self._stop, self._lock = threading.Event(), threading.Lock()
+        super().__init__(clients)
+        self.ask = ask
 
-    def _run(self):
+    def _run(self, _):
         while not self._stop.is_set():
             failure = None
             try:
@@ -36,22 +34,6 @@ class Asking:
                 self.count += 1
                 if failure is not None:
                     self.failures.append(failure)
-
-    def __enter__(self):
-        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(self.clients)]
-        for t in self._threads:
-            t.start()
-        self.flowed()
-        return self
-
-    def flowed(self, n=20):
-        goal = self.count + n
-        wait_until(lambda: self.count >= goal, f"{n} more requests; failures: {self.failures[:5]}")
-
-    def __exit__(self, *_):
-        self._stop.set()
-        for t in self._threads:
-            t.join(PATIENCE)
 
 
 def on_a_connection_of_its_own(address):

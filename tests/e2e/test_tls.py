@@ -5,14 +5,13 @@ import os
 import socket
 import ssl
 import subprocess
-import threading
 
 import grpc
 import numpy as np
 import pytest
 import tritonclient.grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from running import BINARY, PATIENCE, Colony, colony, echo_app, wait_until
+from running import BINARY, PATIENCE, Colony, Threads, colony, echo_app, wait_until
 from test_metrics import scrape, total
 
 BOTH = pytest.mark.parametrize("processes", [False, True], ids=["one-process", "processes"])
@@ -180,18 +179,19 @@ def test_only_clients_of_the_authority_are_served(closed_server, pki):
 
 
 # ---- certificates that change ----
-class TlsLoad:
+class TlsLoad(Threads):
     """Requests without a pause over TLS, half of the clients with a connection per request. Collects what went wrong and the
     certificates that were shown."""
 
-    def __init__(self, c, pki, clients=4):
-        self.host, self.port = c.http.split(":")
-        self.context, self.clients = trusting(pki), clients
-        self.failures, self.seen, self.count = [], set(), 0
-        self._stop, self._lock = threading.Event(), threading.Lock()
+    enough = 30
 
-    def _run(self, keep):
-        connection = None
+    def __init__(self, c, pki, clients=4):
+        super().__init__(clients)
+        self.host, self.port = c.http.split(":")
+        self.context, self.seen = trusting(pki), set()
+
+    def _run(self, i):
+        keep, connection = i % 2 == 0, None
         while not self._stop.is_set():
             try:
                 if connection is None:
@@ -211,22 +211,6 @@ class TlsLoad:
                 self.count += 1
                 if failure:
                     self.failures.append(failure)
-
-    def __enter__(self):
-        self._threads = [threading.Thread(target=self._run, args=(i % 2 == 0,), daemon=True) for i in range(self.clients)]
-        for t in self._threads:
-            t.start()
-        self.flowed()
-        return self
-
-    def flowed(self, n=30):
-        goal = self.count + n
-        wait_until(lambda: self.count >= goal, f"{n} more requests; failures: {self.failures[:5]}")
-
-    def __exit__(self, *_):
-        self._stop.set()
-        for t in self._threads:
-            t.join(PATIENCE)
 
 
 def put(folder, pki, name, what=("pem", "key")):
