@@ -101,8 +101,6 @@ function(colony_binary name dir)
   colony_link_items(deps ${ARGN})
   add_executable(${name} ${sources})
   target_link_libraries(${name} PRIVATE colony_flags ${deps})
-  # WHY -O0: flag parsing is templates only; optimising it takes 7 s and gains nothing at run time.
-  set_source_files_properties(${sources} PROPERTIES COMPILE_OPTIONS -O0)
 endfunction()
 
 function(colony_test_support dir)

@@ -2,16 +2,27 @@
 // roles in app/. Two verbs are for Colony's own processes and not shown: `actor` and `agent`.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
+#include <functional>
+#include <iostream>
+#include <map>
+#include <memory>
+#include <sstream>
+#include <string>
+#include <vector>
 
 #include "app/onnx_places.h"
 #include "app/up.h"
 #include "colony/version.h"
 #include "control/cli/verbs.h"
+
+// WHY: parsing flags is templates that run once, and optimising them takes seconds. Only from here on: what is instantiated
+// of the headers above, std::string before all, is linked into the whole program from this first of its objects.
+#pragma clang optimize off
+#include <CLI/CLI.hpp>
 
 namespace {
 
