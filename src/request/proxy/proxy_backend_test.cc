@@ -146,6 +146,61 @@ TEST_P(ProxyBackend, AnAddressThatLeavesTheTableFinishesWhatRuns) {
   EXPECT_EQ(w.reply(*c).body, "late");
 }
 
+// Only over HTTP/1.1; a request over h2c arrives without asking.
+TEST_P(ProxyBackend, AnUpgradeIsATunnelThatADrainEnds) {
+  auto& r = w.replica("r1");
+  w.deploy("app", "/", {record(r)}, [](DeploymentRecord& d) {
+    external(d);
+    d.request_timeout = 5s;
+  });
+  const string ask = "Connection: upgrade\r\nUpgrade: raw\r\n";
+  if (string(GetParam()) == "h2c") {
+    EXPECT_EQ(w.ask("GET", "/echo", {}, ask).status, 200);
+    EXPECT_FALSE(has(r.service.last().head, "pgrade")) << r.service.last().head;
+    return;
+  }
+  auto c = w.client(), refused = w.client(), left = w.client();
+  refused->send(ProxyWorld::text("GET", "/echo", {}, ask));
+  EXPECT_EQ(w.reply(*refused).status, 200);
+  c->send(ProxyWorld::text("GET", "/tunnel", {}, ask));
+  ASSERT_TRUE(w.until([&] { return has(c->text, "hi "); }));
+  EXPECT_TRUE(has(c->text, "connection: upgrade\r\nupgrade: raw\r\n") && has(c->text, "x-request-id: ")) << c->text;
+  c->take();
+  w.loop().run_for(60s);
+  const string sent(700'000, 'x');
+  c->send(sent);
+  ASSERT_TRUE(w.until([&] { return c->text == sent; }));
+  c->stream->shutdown_write();
+  ASSERT_TRUE(w.until([&] { return c->ended; }));
+  EXPECT_TRUE(w.until([&] { return w.proxy().ongoing() == 0; }, 3s));
+
+  left->send(ProxyWorld::text("GET", "/tunnel", {}, ask));
+  ASSERT_TRUE(w.until([&] { return has(left->text, "hi "); }));
+  w.remove("app");
+  EXPECT_TRUE(w.until([&] { return left->ended; }, 5s)) << "the address has left the table";
+  left->stream->shutdown_write();
+  EXPECT_TRUE(w.until([&] { return r.ongoing() == 0 && w.proxy().ongoing() == 0; }, 5s));
+}
+
+TEST_P(ProxyBackend, ABackendsInterimRepliesReachTheClient) {
+  auto& r = w.replica("r1");
+  w.deploy("app", "/", {record(r)}, external);
+  auto c = w.client();
+  c->send("POST /hold HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n");
+  ASSERT_TRUE(w.until([&] { return r.service.calls.size() == 1; }));
+  if (string(GetParam()) == "http1") {
+    EXPECT_TRUE(w.until([&] { return has(c->text, "HTTP/1.1 100 Continue\r\n\r\n"); }, 1s)) << "the server wants it";
+    c->take();
+    r.service.last().exchange->reply("HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n", {}, http::More::kYes);
+    EXPECT_TRUE(w.until([&] { return c->text == "HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n"; }, 1s)) << c->text;
+    c->take();
+  }
+  c->send("body");
+  ASSERT_TRUE(w.until([&] { return r.service.last().body == "body"; }));
+  r.service.last().release("done");
+  EXPECT_EQ(w.reply(*c).body, "done");
+}
+
 INSTANTIATE_TEST_SUITE_P(Protocols, ProxyBackend, ::testing::Values("http1", "h2c"),
                          [](const auto& i) { return string(i.param); });
 

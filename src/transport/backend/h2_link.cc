@@ -136,7 +136,7 @@ H2Call& H2Link::acquire(std::string_view body, bool end, Deadline deadline, fram
   c.stream = -1;
   c.deadline = deadline;
   c.body.assign(body);
-  c.sent = c.unconsumed = 0;
+  c.sent = c.unconsumed = c.interim = 0;
   c.ended = end;
   c.deferred = c.wants_room = c.replied = false;
   for (std::string* s : {&c.block, &c.trailers, &c.head, &c.reply_trailers}) s->clear();
@@ -173,10 +173,12 @@ frame::CallId H2Link::call_block(std::string_view block, std::string_view body, 
   H2Call& c = acquire(body, end, deadline, handler);
   http::RequestHead head;
   http::ParseError problem;
-  if (http::parse_request_head(block, head, problem) == http::ParseState::kComplete)
+  if (http::parse_request_head(block, head, problem) == http::ParseState::kComplete) {
+    c.ended |= head.upgrade;  // no tunnels here: it is asked without, and nothing follows
     start(c, head);
-  else
+  } else {
     doom(c, error("cannot be sent this head: " + std::string(problem.message), "bad_head", Retry::kNo));
+  }
   return uint64_t{c.generation} << 32 | c.slot;
 }
 
@@ -261,6 +263,8 @@ void H2Link::end_of_turn() {
     const Error why = *calls_[i].doom;
     release(calls_[i]).on_failed(why);
   }
+  // They may be sent to this backend again, on a new one.
+  if (std::exchange(stale_, false) && ready_ && events_.on_ready) events_.on_ready();
   if (!down_ || ready_ || connecting_ > 0) return;
   if (wires_.empty() && open_ == 0) {
     const Error why = *down_;

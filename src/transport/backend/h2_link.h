@@ -42,6 +42,7 @@ struct H2Call {
 
   std::string head, reply_trailers;  // of the reply, as it comes
   size_t unconsumed = 0;
+  size_t interim = 0;  // bytes of interim replies
   bool replied = false;
 };
 
@@ -145,6 +146,7 @@ class H2Link final : public frame::Link {
   std::vector<std::unique_ptr<H2Wire>> wires_, dead_;
   size_t open_ = 0, connecting_ = 0, doomed_ = 0;
   bool ready_ = false;
+  bool stale_ = false;  // a connection that said goodbye had not taken all of its calls
   std::optional<Error> down_;
   Duration backoff_;
   async::Deferred turn_end_;

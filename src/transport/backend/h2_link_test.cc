@@ -252,6 +252,7 @@ TEST_F(H2LinkRaw, ResetsAreTold) {
     bench.settle();
     ASSERT_TRUE(c.error) << code;
     EXPECT_EQ(c.error->code, expected) << code;
+    EXPECT_EQ(c.error->reason, kReset);
     EXPECT_EQ(c.error->retry, code == 7 ? Retry::kYes : Retry::kNo) << "REFUSED_STREAM alone was not begun";
   }
 }
@@ -269,6 +270,7 @@ TEST_F(H2LinkRaw, AfterAGoawayWhatTheBackendTookFinishesAndTheRestGoesElsewhere)
   EXPECT_EQ(left.error->retry, Retry::kYes);
   EXPECT_FALSE(taken.over());
   EXPECT_TRUE(bench.link->ready());
+  EXPECT_EQ(bench.ready, 2) << "it may be sent here again, on a new connection";
   bench.call(next, request("POST", "/c"));
   bench.settle();
   ASSERT_EQ(raw.connections.size(), 2u);
@@ -319,6 +321,44 @@ TEST_F(H2LinkRaw, MalformedRepliesFailTheCallAlone) {
     ASSERT_TRUE(bench.link);
     EXPECT_TRUE(bench.link->ready());
   }
+}
+
+TEST_F(H2LinkRaw, InterimRepliesArePassedOnBoundedAndWithoutABody) {
+  bench.dial();
+  Caller good, flooded, claims, whole;
+  bench.call(good, request("GET", "/"));
+  bench.settle();
+  raw.at(0).say(head(streams.back(), false, "103", raw_field("link", "x")) + head(streams.back(), true));
+  bench.settle();
+  EXPECT_TRUE(good.ended);
+  EXPECT_EQ(good.status, 200);
+  EXPECT_EQ(good.interim, "HTTP/1.1 103 \r\nlink: x\r\n\r\n");
+  bench.call(flooded, request("GET", "/"));
+  bench.settle();
+  for (int i = 0; i < 600; ++i)
+    raw.at(0).say(head(streams.back(), false, "103", raw_field("link", std::string(100, 'x'))));
+  bench.settle();
+  ASSERT_TRUE(flooded.error);
+  EXPECT_EQ(flooded.error->reason, "bad_reply");
+  bench.call(claims, request("GET", "/"));
+  bench.settle();
+  raw.at(0).say(head(streams.back(), false, "103", raw_field("content-length", "5")));
+  bench.settle();
+  ASSERT_TRUE(claims.error);
+  bench.call(whole, request("GET", "/"));
+  bench.settle();
+  raw.at(0).say(head(streams.back(), true, "103"));
+  bench.settle();
+  ASSERT_TRUE(whole.error);
+  EXPECT_TRUE(bench.link->ready());
+}
+
+TEST_F(H2LinkRaw, ATunnelIsNotAskedForAndTheRequestIsWholeWithoutIt) {
+  bench.dial();
+  Caller c;
+  bench.call(c, request("GET", "/", "connection: upgrade\r\nupgrade: websocket\r\n"), {}, false);
+  bench.settle();
+  EXPECT_EQ(ends, std::vector<uint32_t>{1});
 }
 
 TEST_F(H2LinkRaw, ACancelReachesTheBackendAsAReset) {

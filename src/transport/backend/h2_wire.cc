@@ -99,7 +99,8 @@ bool H2Wire::submit(H2Call& call, const http::RequestHead& head) {
     const size_t at = lower.size();
     for (const char c : f.name) lower += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
     const std::string_view name = std::string_view(lower).substr(at);
-    if (name == "host" || name == "expect") continue;  // any Expect was answered by the proxy
+    // A body that is here already waits for no 100 Continue.
+    if (name == "host" || (name == "expect" && (call.ended || !call.body.empty()))) continue;
     std::string_view value = f.value;
     if (name == "grpc-timeout" && !call.deadline.is_never()) value = timeout = grpc_timeout(call.deadline, loop_.now());
     list[n++] = pair(name, value);

@@ -70,9 +70,16 @@ struct H2WireCallbacks {
     http::ParseError error;
     if (http::parse_reply_head(text, head, error) != http::ParseState::kComplete)
       return bad_reply(wire, call, error.message);
-    if (head.status < 200) return;  // an interim reply
-    call.replied = true;
     const std::string_view no_body = std::string_view(text).substr(text.size());
+    if (head.status < 200) {
+      call.interim += text.size();
+      if (end || head.status == 101 || head.content_length)
+        return bad_reply(wire, call, "an interim reply that is none");
+      if (call.interim > http::kMaxHeadBytes)
+        return bad_reply(wire, call, "its interim replies are larger than 64 KiB together");
+      return call.handler->on_reply(head, no_body, false);
+    }
+    call.replied = true;
     if (end)
       finish(wire, call).on_reply(head, no_body, true);
     else
@@ -120,8 +127,15 @@ struct H2WireCallbacks {
     --wire.open_;
     wire.link_.mark_dirty();
     if (c == nullptr || c->wire != &wire || c->stream != id) return 0;
-    Error why =
-        wire.link_.error(fmt::format("reset the call ({})", nghttp2_http2_strerror(code)), "reply_cut", Retry::kNo);
+    wire.forget(*c, false);
+    c->wire = nullptr;
+    if (code == NGHTTP2_REFUSED_STREAM && wire.goaway_) {  // as nghttp2 tells it of what came after the goodbye
+      wire.link_.stale_ = true;
+      wire.link_.doom(*c, wire.link_.error("said goodbye before it took the call", "link_broken", Retry::kYes));
+      return 0;
+    }
+    Error why = wire.link_.error(fmt::format("reset the call ({})", nghttp2_http2_strerror(code)),
+                                 std::string(c->replied ? "reply_cut" : kReset), Retry::kNo);
     switch (code) {  // as gRPC maps them
       case NGHTTP2_REFUSED_STREAM:
         why.retry = Retry::kYes;  // it has not begun
@@ -131,8 +145,6 @@ struct H2WireCallbacks {
       case NGHTTP2_INADEQUATE_SECURITY: why.code = Code::kPermissionDenied; break;
       default: why.code = Code::kInternal; break;
     }
-    wire.forget(*c, false);
-    c->wire = nullptr;
     wire.link_.doom(*c, std::move(why));
     return 0;
   }

@@ -150,6 +150,7 @@ Http1Call& Http1Link::acquire(frame::CallHandler& handler) {
   Http1Call& c = calls_[slot];
   c.handler = &handler;
   c.chunked = c.ended = c.head_request = c.safe = c.wants_room = false;
+  c.upgrade = c.tunnel = c.reply_ended = false;
   ++open_;
   return c;
 }
@@ -205,11 +206,14 @@ void Http1Link::start(Http1Call& c, const http::RequestHead& head, std::string_v
   c.safe = is_safe(head.method);
   c.head_request = head.method == "HEAD";
   c.ended = end;
-  c.chunked = !end && !head.content_length;
+  c.upgrade = head.upgrade;
+  c.chunked = !end && !head.content_length && !c.upgrade;
   if (!take_idle(c)) {
     waiting_.push_back(&c);
     dial_as_needed();
   }
+  // A body that is here already waits for no 100 Continue.
+  const bool drop_expect = head.expect_continue && (end || !body.empty());
   char length[64];
   std::string_view framing;
   if (c.chunked) {
@@ -223,7 +227,7 @@ void Http1Link::start(Http1Call& c, const http::RequestHead& head, std::string_v
     framing = {length, static_cast<size_t>(at - length)};
   }
   const bool origin_form = head.target.starts_with('/') || head.target == "*";
-  const bool as_it_is = origin_form && !head.http10 && !head.expect_continue && !head.has_hop_fields() && extra.empty();
+  const bool as_it_is = origin_form && !head.http10 && !drop_expect && !head.has_hop_fields() && extra.empty();
   if (as_it_is && framing.empty()) return emit(c, head.block, body);
   scratch_.clear();
   if (origin_form && !head.http10) {
@@ -239,8 +243,10 @@ void Http1Link::start(Http1Call& c, const http::RequestHead& head, std::string_v
     scratch_.append(fields, head.block.data() + head.block.size() - 2);
   } else {
     for (const http::Field& f : head.fields())
-      if (!f.hop_by_hop && !(head.expect_continue && http::iequals(f.name, "expect"))) scratch_ += f.line;
+      if (!f.hop_by_hop && !(drop_expect && http::iequals(f.name, "expect"))) scratch_ += f.line;
   }
+  if (c.upgrade)
+    scratch_.append("connection: upgrade\r\nupgrade: ").append(head.find("upgrade").value_or("")).append("\r\n");
   scratch_.append(extra).append(framing).append("\r\n");
   if (!c.chunked) return emit(c, scratch_, body);
   emit(c, scratch_, {});
@@ -263,6 +269,11 @@ int64_t Http1Link::writable(frame::CallId id) const {
 void Http1Link::body(frame::CallId id, std::string_view data, bool end) {
   Http1Call* c = find(id);
   if (c == nullptr || c->doom || c->ended) return;
+  if (c->upgrade) {
+    send_tunnel(*c, data);
+    if (end) this->end(id, {});
+    return;
+  }
   if (!c->chunked) {
     c->ended = end;
     return emit(*c, data, {});
@@ -284,12 +295,39 @@ void Http1Link::body(frame::CallId id, std::string_view data, bool end) {
 
 void Http1Link::end(frame::CallId id, std::string_view trailers) {
   Http1Call* c = find(id);
-  if (c == nullptr || c->doom || c->ended) return;
+  if (c == nullptr || c->doom || c->ended || (c->upgrade && !c->tunnel)) return;
   c->ended = true;
+  if (c->tunnel) {
+    c->wire->end_half();
+    return end_tunnel_if_over(*c);
+  }
   if (!c->chunked) return;
   const bool good = trailers.size() <= http::kMaxTrailerBytes && http::valid_trailers(trailers);
   scratch_.assign("0\r\n").append(good ? trailers : std::string_view{}).append("\r\n");
   emit(*c, scratch_, {});
+}
+
+void Http1Link::send_tunnel(Http1Call& c, std::string_view data) {
+  if (!c.tunnel || data.empty()) return;
+  if (c.wire->gone())
+    return doom(c, error("has closed the tunnel and takes nothing any more", "reply_cut", Retry::kNo));
+  c.wire->write(data, {});
+}
+
+void Http1Link::end_tunnel_if_over(Http1Call& c) {
+  if (!c.tunnel || c.doom || !c.ended || !c.reply_ended || !c.wire->all_left()) return;
+  tunnels_over_.push_back(uint64_t{c.generation} << 32 | c.slot);
+  turn_end_.schedule();
+}
+
+void Http1Link::granted(Http1Call& c) {
+  if (leaving_) drain(uint64_t{c.generation} << 32 | c.slot);
+}
+
+void Http1Link::drain_tunnels() {
+  leaving_ = true;
+  for (Http1Call& c : calls_)
+    if (c.handler && c.tunnel) drain(uint64_t{c.generation} << 32 | c.slot);
 }
 
 void Http1Link::consumed(frame::CallId id, size_t reply_bytes) {
@@ -309,6 +347,12 @@ void Http1Link::cancel(frame::CallId id) {
 void Http1Link::end_of_turn() {
   const bool stale = std::exchange(stale_, false);
   while (stale && !idle_.empty()) drop_wire(*idle_.back());
+  for (const frame::CallId id : std::exchange(tunnels_over_, {})) {
+    Http1Call* c = find(id);
+    if (c == nullptr || c->wire == nullptr) continue;
+    drop_wire(*c->wire);
+    release(*c).on_tunnel_over();
+  }
   dead_.clear();
   for (size_t i = 0; doomed_ > 0 && i < calls_.size(); ++i) {
     if (!calls_[i].handler || !calls_[i].doom) continue;

@@ -33,7 +33,10 @@ struct Http1Call {
   bool chunked = false;       // the request's body
   bool ended = false;         // the request is whole
   bool head_request = false;
-  bool safe = false;  // GET, HEAD, OPTIONS, PUT, DELETE: may be sent twice
+  bool safe = false;         // GET, HEAD, OPTIONS, PUT, DELETE: may be sent twice
+  bool upgrade = false;      // the request asks for a tunnel: nothing follows its head before that is granted
+  bool tunnel = false;       // ... and has it; then `ended` is about our half
+  bool reply_ended = false;  // the backend has ended its half of the tunnel
   mutable bool wants_room = false;
 };
 
@@ -45,6 +48,10 @@ class Http1Wire final : public async::StreamHandler {
   void begin(Http1Call& call);  // the request was or will be written by the caller
   void write(std::string_view a, std::string_view b) { stream_->write_now(a, b); }
   int64_t room() const { return kRequestWindow - static_cast<int64_t>(stream_->pending()); }
+  // Of a tunnel: our half ends once everything has left.
+  void end_half() { stream_->shutdown_write(); }
+  bool all_left() const { return gone_ || stream_->pending() == 0; }
+  bool gone() const { return gone_; }  // of a tunnel: the backend takes nothing any more, after it has ended its half
   void consumed(size_t bytes);
   void close() { closed_ = true; }  // nothing more is read or said
   bool closed() const { return closed_; }
@@ -60,9 +67,11 @@ class Http1Wire final : public async::StreamHandler {
   size_t index = 0;     // in the link's list
 
  private:
-  enum class Phase : uint8_t { kHead, kLength, kChunked, kUntilClose };
+  enum class Phase : uint8_t { kHead, kLength, kChunked, kUntilClose, kTunnel };
   bool read_head(std::string_view data, size_t& used);  // false: look no further
+  bool read_interim(const http::ReplyHead& head, std::string_view rest);
   bool read_body(std::string_view data, size_t& used);
+  void tunnel_lost(const Error* why);
   void show(std::string_view piece);
   // The reply is whole, `rest` bytes came after it. The wire is free (or closed) before the handler hears of it.
   frame::CallHandler& finish(size_t rest);
@@ -75,8 +84,10 @@ class Http1Wire final : public async::StreamHandler {
   http::ChunkedDecoder decoder_;
   uint64_t left_ = 0;
   size_t unconsumed_ = 0;
+  size_t interim_ = 0;  // bytes of interim replies to this call
   Phase phase_ = Phase::kHead;
   bool closed_ = false, keep_ = false, heard_ = false, paused_ = false, used_before_ = false;
+  bool gone_ = false;
 };
 
 // Calls never wait for each other: each has a connection to itself, as many as calls run. What the backend does not take
@@ -88,6 +99,7 @@ class Http1Link final : public frame::Link {
   // LIMIT: how long a connection rests before it is given up. WHY: servers end idle ones after 5 s (Node, uvicorn) or
   // more; a request that crosses that end is lost. One that may not be sent twice takes only a very young connection.
   static constexpr Duration kIdle = 4s, kIdleUnsafe = 1s;
+  static constexpr size_t kMaxInterim = http::kMaxHeadBytes;  // LIMIT: bytes of interim replies to one call
 
   Http1Link(async::Loop& loop, async::Endpoint to, Deadline deadline, Events events);
   ~Http1Link() override = default;
@@ -102,6 +114,9 @@ class Http1Link final : public frame::Link {
   void end(frame::CallId id, std::string_view trailers) override;
   void consumed(frame::CallId id, size_t reply_bytes) override;
   void cancel(frame::CallId id) override;
+  // WHY so: only the backend knows how its protocol says goodbye, and the end of our half is all that it can be told.
+  void drain(frame::CallId id) override { end(id, {}); }
+  void drain_tunnels() override;
   size_t outstanding() const override { return open_; }
   size_t pending() const override { return 0; }
 
@@ -113,6 +128,9 @@ class Http1Link final : public frame::Link {
   frame::CallHandler& release(Http1Call& call);
   void doom(Http1Call& call, Error error);
   void start(Http1Call& call, const http::RequestHead& head, std::string_view extra, std::string_view body, bool end);
+  void granted(Http1Call& call);  // it is a tunnel now
+  void send_tunnel(Http1Call& call, std::string_view data);
+  void end_tunnel_if_over(Http1Call& call);
   void emit(Http1Call& call, std::string_view a, std::string_view b);
   bool take_idle(Http1Call& call);
   void dial_as_needed();
@@ -132,9 +150,11 @@ class Http1Link final : public frame::Link {
   std::vector<uint32_t> free_;
   std::deque<Http1Call*> waiting_;  // for a connection; cancelled ones are taken out
   std::vector<std::unique_ptr<Http1Wire>> wires_, dead_;
-  std::vector<Http1Wire*> idle_;  // the youngest last
+  std::vector<Http1Wire*> idle_;             // the youngest last
+  std::vector<frame::CallId> tunnels_over_;  // on_tunnel_over is due at the end of the turn
   size_t open_ = 0, connecting_ = 0, doomed_ = 0;
   bool ready_ = false;
+  bool leaving_ = false;       // no new calls come
   bool stale_ = false;         // a connection that had rested was dead: so may be the others that rest
   std::optional<Error> down_;  // the last connection was refused
   Duration backoff_;

@@ -264,16 +264,6 @@ TEST_F(Http1LinkRaw, UnaskedBytesEndAConnection) {
   EXPECT_TRUE(raw.at(1).ended);
 }
 
-TEST_F(Http1LinkRaw, InterimRepliesAreReadAndNotTakenForTheReply) {
-  raw.always("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n" + std::string(kOk));
-  bench.dial();
-  Caller c;
-  bench.call(c, request("GET", "/"));
-  bench.settle();
-  EXPECT_TRUE(c.ended);
-  EXPECT_EQ(c.status, 200);
-}
-
 TEST_F(Http1LinkRaw, AnEarlyReplyEndsTheCallAndTheConnectionIsNotUsedAgain) {
   bench.dial();
   Caller c;

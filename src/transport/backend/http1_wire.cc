@@ -33,6 +33,7 @@ void Http1Wire::begin(Http1Call& call) {
   call.wire = this;
   phase_ = Phase::kHead;
   heard_ = false;
+  interim_ = 0;
 }
 
 void Http1Wire::consumed(size_t bytes) {
@@ -71,12 +72,23 @@ bool Http1Wire::read_head(std::string_view data, size_t& used) {
   const size_t size = head.block.size();
   const std::string_view rest = data.substr(size);
   if (head.status == 101) {
-    bad("it changes to another protocol, which was not asked for");
-    return false;
-  }
-  if (head.status < 200) {  // an interim reply: the proxy has answered any Expect by itself
-    used += size;
+    if (!call_->upgrade || !head.upgrade) {
+      bad("it changes to another protocol, which was not asked for");
+      return false;
+    }
+    used = used + size + rest.size();
+    phase_ = Phase::kTunnel;
+    call_->tunnel = true;
+    unconsumed_ += rest.size();
+    Http1Call& call = *call_;
+    const uint32_t generation = call.generation;
+    call.handler->on_reply(head, rest, false);
+    if (!closed_ && call.generation == generation) link_.granted(call);
     return true;
+  }
+  if (head.status < 200) {
+    used += size;
+    return read_interim(head, rest);
   }
   keep_ = !head.close;
   if (call_->head_request || head.bodiless()) {
@@ -103,7 +115,8 @@ bool Http1Wire::read_head(std::string_view data, size_t& used) {
   const std::string_view body =
       phase_ == Phase::kLength ? rest.substr(0, std::min<uint64_t>(left_, rest.size())) : rest;
   used += size + body.size();
-  if (phase_ == Phase::kLength && (left_ -= body.size()) == 0) {
+  left_ -= phase_ == Phase::kLength ? body.size() : 0;
+  if (phase_ == Phase::kLength && left_ == 0) {
     finish(rest.size() - body.size()).on_reply(head, body, true);
     return false;
   }
@@ -112,9 +125,27 @@ bool Http1Wire::read_head(std::string_view data, size_t& used) {
   return true;
 }
 
+bool Http1Wire::read_interim(const http::ReplyHead& head, std::string_view rest) {
+  interim_ += head.block.size();
+  if (interim_ > Http1Link::kMaxInterim) {
+    bad("its interim replies are larger than 64 KiB together");
+    return false;
+  }
+  if (head.content_length || head.chunked) {
+    bad("an interim reply that speaks of a body");
+    return false;
+  }
+  call_->handler->on_reply(head, rest.substr(0, 0), false);
+  return true;
+}
+
 bool Http1Wire::read_body(std::string_view data, size_t& used) {
   switch (phase_) {
     case Phase::kHead: return false;
+    case Phase::kTunnel:
+      used += data.size();
+      if (!call_->reply_ended) show(data);
+      return false;
     case Phase::kUntilClose:
       used += data.size();
       show(data);
@@ -155,7 +186,7 @@ void Http1Wire::show(std::string_view piece) {
 }
 
 frame::CallHandler& Http1Wire::finish(size_t rest) {
-  const bool reuse = keep_ && rest == 0 && call_->ended;
+  const bool reuse = keep_ && rest == 0 && (call_->ended || call_->upgrade);
   frame::CallHandler& handler = link_.release(*call_);
   call_ = nullptr;
   unconsumed_ = 0;
@@ -172,7 +203,9 @@ frame::CallHandler& Http1Wire::finish(size_t rest) {
 }
 
 void Http1Wire::on_drained() {
-  if (closed_ || call_ == nullptr || !call_->wants_room) return;
+  if (closed_ || call_ == nullptr) return;
+  link_.end_tunnel_if_over(*call_);
+  if (!call_->wants_room) return;
   call_->wants_room = false;
   call_->handler->on_writable();
 }
@@ -184,6 +217,7 @@ void Http1Wire::on_closed(const Error& error) { lost(&error); }
 void Http1Wire::lost(const Error* why) {
   if (closed_) return;
   if (call_ == nullptr) return link_.drop_wire(*this);
+  if (phase_ == Phase::kTunnel) return tunnel_lost(why);
   if (why == nullptr && phase_ == Phase::kUntilClose) {
     finish(0).on_end({});
     return;
@@ -197,6 +231,18 @@ void Http1Wire::lost(const Error* why) {
     link_.stale_ |= retry == Retry::kYes;
     link_.doom(*call_, link_.error("ended the connection before it answered" + text, "link_broken", retry));
   }
+}
+
+// A tunnel whose backend has ended its half and is gone then, as servers do that close both at once, is over when the
+// client's half ends as well.
+void Http1Wire::tunnel_lost(const Error* why) {
+  Http1Call& call = *call_;
+  if (why != nullptr && !call.reply_ended)
+    return link_.doom(call, link_.error("broke the tunnel: " + why->message, "reply_cut", Retry::kNo));
+  gone_ |= why != nullptr;
+  const uint32_t generation = call.generation;
+  if (!std::exchange(call.reply_ended, true)) call.handler->on_end({});
+  if (!closed_ && call.generation == generation) link_.end_tunnel_if_over(call);
 }
 
 void Http1Wire::bad(std::string_view why) {

@@ -5,10 +5,14 @@
 #pragma once
 
 #include <memory>
+#include <string_view>
 
 #include "transport/frame/link.h"
 
 namespace colony::backend {
+
+// The reason of a call that an HTTP/2 backend has reset before its reply; the code is then the one that gRPC gives it.
+inline constexpr std::string_view kReset = "backend_reset";
 
 std::unique_ptr<frame::Link> connect_http1(async::Loop& loop, async::Endpoint to, Deadline deadline,
                                            frame::Link::Events events);

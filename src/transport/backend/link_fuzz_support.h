@@ -14,8 +14,14 @@ namespace colony::backend::fuzz {
 
 struct Call final : frame::CallHandler {
   void on_reply(const http::ReplyHead& head, std::string_view body, bool end) override {
-    CHECK(!replied && !over && head.status >= 200 && head.block.data() + head.block.size() == body.data());
+    CHECK(!replied && !over && head.block.data() + head.block.size() == body.data());
+    if (head.status < 200 && head.status != 101) {
+      CHECK(body.empty() && !end);
+      return;
+    }
     replied = true;
+    tunnel = head.status == 101;
+    CHECK(!tunnel || (upgrade && !end));
     take(body, end);
   }
   void on_body(std::string_view data, bool end) override {
@@ -23,7 +29,16 @@ struct Call final : frame::CallHandler {
     take(data, end);
   }
   void on_end(std::string_view) override {
-    CHECK(replied && !over);
+    CHECK(replied && !over && !half_over);
+    if (!tunnel) {
+      over = true;
+      return;
+    }
+    half_over = true;
+    link->body(id, "goodbye", true);
+  }
+  void on_tunnel_over() override {
+    CHECK(tunnel && half_over && !over);
     over = true;
   }
   void on_failed(const Error& error) override {
@@ -36,7 +51,7 @@ struct Call final : frame::CallHandler {
   }
   frame::Link* link = nullptr;
   frame::CallId id = 0;
-  bool replied = false, over = false, eager = true;
+  bool replied = false, over = false, eager = true, upgrade = false, tunnel = false, half_over = false;
 };
 
 struct Server {
@@ -73,17 +88,20 @@ inline int run(Connect connect, std::string greeting, const uint8_t* bytes, size
                                                }});
   loop->run_for(1ms);
   std::vector<std::unique_ptr<Call>> calls;
-  constexpr const char* kHeads[] = {"GET / HTTP/1.1\r\nhost: b\r\n\r\n", "HEAD / HTTP/1.1\r\nhost: b\r\n\r\n",
+  constexpr const char* kHeads[] = {"GET / HTTP/1.1\r\nhost: b\r\nconnection: upgrade\r\nupgrade: raw\r\n\r\n",
+                                    "GET / HTTP/1.1\r\nhost: b\r\n\r\n", "HEAD / HTTP/1.1\r\nhost: b\r\n\r\n",
                                     "POST /s.S/M HTTP/1.1\r\nhost: b\r\ncontent-type: application/grpc\r\n\r\n"};
   const auto go = [&](size_t i) {
     if (!link) return;
     auto c = std::make_unique<Call>();
     c->link = link.get();
     c->eager = (how & 16) == 0;
-    c->id = link->call_block(kHeads[i % 3], i % 3 == 2 ? "body" : "", i % 4 != 2, Deadline::never(), *c);
+    c->upgrade = i % 4 == 0;
+    c->id = link->call_block(kHeads[i % 4], i % 4 == 3 ? "body" : "", i % 4 == 1 || i % 4 == 2, Deadline::never(), *c);
     calls.push_back(std::move(c));
   };
-  for (size_t i = 0; i < 3; ++i) go(i);
+  if (how & 8) go(0);
+  for (size_t i = 1; i < 4; ++i) go(i);
   loop->run_for(1ms);
   // The input goes to the first connection, in two halves; later connections get the second one too.
   const std::string_view halves[] = {data.substr(0, data.size() / 2), data.substr(data.size() / 2)};

@@ -59,6 +59,7 @@ class Link {
   virtual void consumed(CallId id, size_t reply_bytes) = 0;  // gives credit back to the replica
   virtual void cancel(CallId id) = 0;                        // no callback follows
   virtual void drain(CallId) {}                              // of a tunnel: asks the replica's protocol to end it
+  virtual void drain_tunnels() {}                            // no new calls come: as drain(), where nobody else does it
   virtual size_t outstanding() const = 0;
   virtual size_t pending() const = 0;  // bytes in the outbox
 };

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "request/proxy/forward/forward.h"
+#include "transport/backend/link.h"
 
 namespace colony::proxy {
 namespace {
@@ -144,7 +145,8 @@ void Forward::end_call(Outcome outcome) {
   deployment_->call_over(*this, *link, outcome);
   // May start another request on this link, so it comes last.
   if (std::exchange(holds_slot_, false))
-    deployment_->release(*link, outcome == Outcome::kGood ? host_.loop().now() - slot_at_ : Duration::zero());
+    deployment_->release(*link,
+                         outcome == Outcome::kGood && !tunnel_ ? host_.loop().now() - slot_at_ : Duration::zero());
 }
 
 // True: the call is over and the request waits for another replica, or runs there already.
@@ -175,16 +177,18 @@ bool Forward::try_again(policy::Failure failure) {
 }
 
 void Forward::call_failed(const Error& error) {
-  const auto failure = error.retry == Retry::kYes       ? policy::Failure::kNotTaken
-                       : error.retry == Retry::kIfFresh ? policy::Failure::kLost
-                                                        : policy::Failure::kBroken;
+  const auto failure = error.retry == Retry::kYes && error.reason == backend::kReset ? policy::Failure::kRefused
+                       : error.retry == Retry::kYes                                  ? policy::Failure::kNotTaken
+                       : error.retry == Retry::kIfFresh                              ? policy::Failure::kLost
+                                                                                     : policy::Failure::kBroken;
   if (log_enabled(LogLevel::kDebug)) [[unlikely]]
     log(fmt::format("failed on {}: {}", link_->record().id, error.message));
   if (try_again(failure)) return;
   const std::string lost = link_->record().id;
-  end_call(failure == policy::Failure::kLost     ? Outcome::kLost
-           : failure == policy::Failure::kBroken ? Outcome::kBad
-                                                 : Outcome::kNothing);
+  // What ends a tunnel out of order may have been its client's or its protocol's doing.
+  end_call(failure == policy::Failure::kLost                 ? Outcome::kLost
+           : failure == policy::Failure::kBroken && !tunnel_ ? Outcome::kBad
+                                                             : Outcome::kNothing);
   if (reply_begun_) {
     deployment_->stats().replica_lost.add();
     exchange_->abort(error);
@@ -196,6 +200,7 @@ void Forward::call_failed(const Error& error) {
     return;
   }
   deployment_->stats().replica_lost.add();
+  if (grpc_ && error.reason == backend::kReset) return answer(error);
   answer(unavailable(fmt::format("replica {} was lost before it answered: {}", lost, error.message), "replica_lost"));
 }
 

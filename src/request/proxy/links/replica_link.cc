@@ -32,6 +32,7 @@ void ReplicaLink::open() { dial(); }
 void ReplicaLink::leave() {
   leaving_ = true;
   retry_.cancel();
+  if (link_) link_->drain_tunnels();
 }
 
 void ReplicaLink::dial() {
