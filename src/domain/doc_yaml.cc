@@ -5,10 +5,12 @@
 #include <yaml-cpp/exceptions.h>
 #include <yaml-cpp/parser.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <sstream>
 
+#include "base/utf8.h"
 #include "domain/doc.h"
 
 namespace colony::doc {
@@ -157,6 +159,13 @@ Checked<Node> parse_yaml(const SpecSource& source) {
   auto problem = [&](Mark mark, std::string message) {
     return std::unexpected(Problems{{std::string(source.file), mark.line, mark.column, {}, {}, std::move(message)}});
   };
+  // yaml-cpp passes on what it cannot decode, and JSON, which such a text becomes, could not hold it.
+  int line = 1;
+  for (std::string_view rest = source.text; !rest.empty(); ++line) {
+    const std::string_view one = rest.substr(0, rest.find('\n'));
+    if (!is_utf8(one)) return problem({line, 1}, "this line is not UTF-8; save the file as UTF-8");
+    rest.remove_prefix(std::min(rest.size(), one.size() + 1));
+  }
   Builder builder(source);
   try {
     std::istringstream in{std::string(source.text)};

@@ -178,6 +178,10 @@ const std::vector<Row> kRows = {
      "http_options: is not supported yet; leave it out: addresses are set"},
     {"applications: []\n---\napplications: []", "a second document begins here"},
     {"applications: [", "not YAML"},
+    {"applications:\n- name: \xed", "app.yaml:2:1: this line is not UTF-8; save the file as UTF-8"},
+    {"\xff\xfe"
+     "a: b",
+     "app.yaml:1:1: this line is not UTF-8"},
     {"\tapplications: []", "not YAML"},
     {"? [a]\n: b", "a key must be a plain word"},
     {"applications: !!binary aGk=", "is not understood"},
