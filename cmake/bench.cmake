@@ -17,6 +17,7 @@ foreach(source ${origins})
   get_filename_component(name "${source}" NAME_WE)
   add_executable(${name} EXCLUDE_FROM_ALL "${source}")
   target_link_libraries(${name} PRIVATE colony_flags nghttp2)
+  target_include_directories(${name} PRIVATE "${CMAKE_SOURCE_DIR}")
   add_dependencies(instruments ${name})
 endforeach()
 

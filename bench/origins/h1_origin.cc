@@ -1,10 +1,7 @@
 // The origin behind nginx and HAProxy in ./dev bench: echoes every body over HTTP/1.1 keep-alive on a unix socket, as fast
 // as one thread with epoll can. It knows just enough HTTP for that and is no part of Colony.
 //   h1_origin UNIX_PATH
-#include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <charconv>
@@ -14,11 +11,14 @@
 #include <string_view>
 #include <utility>
 
+#include "bench/origins/serve_unix.h"
+
 namespace {
 
 constexpr size_t kPending = 256u << 10;  // of a reply that the peer does not take: reading stops
 
 struct Connection {
+  explicit Connection(int f) : fd(f) {}
   int fd;
   std::string head;      // of a request that has not come whole
   size_t body_left = 0;  // of the request whose body is being echoed
@@ -100,37 +100,4 @@ bool serve(Connection& c) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  if (argc != 2) return 2;
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  std::strncpy(address.sun_path, argv[1], sizeof address.sun_path - 1);
-  unlink(argv[1]);
-  const int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof address) < 0 || listen(listener, 1024) < 0) {
-    std::perror(argv[1]);
-    return 1;
-  }
-  const int epoll = epoll_create1(EPOLL_CLOEXEC);
-  epoll_event add{};
-  add.events = EPOLLIN;
-  epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &add);
-  epoll_event events[256];
-  for (;;) {
-    const int n = epoll_wait(epoll, events, 256, -1);
-    for (int i = 0; i < n; ++i) {
-      auto* c = static_cast<Connection*>(events[i].data.ptr);
-      if (c == nullptr) {
-        for (int fd; (fd = accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0;) {
-          epoll_event e{};
-          e.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
-          e.data.ptr = new Connection{.fd = fd};
-          epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &e);
-        }
-      } else if (!serve(*c)) {
-        close(c->fd);
-        delete c;
-      }
-    }
-  }
-}
+int main(int argc, char** argv) { return argc == 2 ? serve_unix<Connection>(argv[1], serve) : 2; }

@@ -2,10 +2,7 @@
 // asked by gRPC; one thread, nghttp2, one write per read. It is no part of Colony.
 //   h2_origin UNIX_PATH
 #include <nghttp2/nghttp2.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -15,7 +12,8 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <vector>
+
+#include "bench/origins/serve_unix.h"
 
 namespace {
 
@@ -23,12 +21,6 @@ struct Stream {
   std::string body;
   size_t sent = 0;
   bool grpc = false;
-};
-
-struct Connection {
-  int fd = -1;
-  nghttp2_session* session = nullptr;
-  std::string out;
 };
 
 nghttp2_nv field(std::string_view name, std::string_view value) {
@@ -114,6 +106,16 @@ nghttp2_session* make_session() {
   return session;
 }
 
+struct Connection {
+  explicit Connection(int f) : fd(f), session(make_session()) {}
+  ~Connection() { nghttp2_session_del(session); }
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+  int fd;
+  nghttp2_session* session;
+  std::string out;
+};
+
 // False: the connection is over.
 bool flush(Connection& c) {
   for (;;) {
@@ -139,44 +141,6 @@ bool serve(Connection& c) {
   return flush(c);
 }
 
-void accept_all(int listener, int epoll) {
-  for (int fd; (fd = accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0;) {
-    epoll_event e{};
-    e.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
-    e.data.ptr = std::make_unique<Connection>(fd, make_session(), std::string()).release();
-    epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &e);
-  }
-}
-
 }  // namespace
 
-int main(int argc, char** argv) {
-  if (argc != 2) return 2;
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  std::strncpy(address.sun_path, argv[1], sizeof address.sun_path - 1);
-  unlink(argv[1]);
-  const int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof address) < 0 || listen(listener, 1024) < 0) {
-    std::perror(argv[1]);
-    return 1;
-  }
-  const int epoll = epoll_create1(EPOLL_CLOEXEC);
-  epoll_event add{};
-  add.events = EPOLLIN;
-  epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &add);
-  std::array<epoll_event, 256> events;
-  for (;;) {
-    const int n = epoll_wait(epoll, events.data(), events.size(), -1);
-    for (int i = 0; i < n; ++i) {
-      auto* c = static_cast<Connection*>(events[static_cast<size_t>(i)].data.ptr);
-      if (c == nullptr) {
-        accept_all(listener, epoll);
-      } else if (!serve(*c)) {
-        nghttp2_session_del(c->session);
-        close(c->fd);
-        delete c;
-      }
-    }
-  }
-}
+int main(int argc, char** argv) { return argc == 2 ? serve_unix<Connection>(argv[1], serve) : 2; }

@@ -9,8 +9,6 @@
 
 namespace colony::backend {
 namespace {
-constexpr Duration kConnectTimeout = 2s;
-constexpr Duration kFirstBackoff = 20ms, kLastBackoff = 1s;
 constexpr Duration kLookEvery = 10s;
 constexpr size_t kKeepCapacity = 16 * 1024;  // a slot's buffer above this is given back
 }  // namespace
@@ -21,67 +19,44 @@ std::unique_ptr<frame::Link> connect_h2(async::Loop& loop, async::Endpoint to, D
 }
 
 H2Link::H2Link(async::Loop& loop, async::Endpoint to, Deadline deadline, Events events)
-    : loop_(loop),
-      to_(std::move(to)),
-      events_(std::move(events)),
-      backoff_(kFirstBackoff),
-      turn_end_(loop, [this] { end_of_turn(); }),
-      redial_(loop,
-              [this] {
-                if (!ready_ || !waiting_.empty()) dial(Deadline::after(loop_.now(), kConnectTimeout));
-              }),
-      look_(loop,
-            [this] {
-              for (size_t i = wires_.size(); i-- > 0;) wires_[i]->look(loop_.now());
-              look_.arm_after(kLookEvery);
-            }),
-      alive_(std::make_shared<bool>(true)) {
+    : LinkBase(loop, std::move(to), std::move(events)), look_(loop, [this] {
+        for (size_t i = wires_.size(); i-- > 0;) wires_[i]->look(loop_.now());
+        look_.arm_after(kLookEvery);
+      }) {
   look_.arm_after(kLookEvery);
   dial(deadline);
 }
 
-Error H2Link::error(std::string message, std::string reason, Retry retry) const {
-  Error e = unavailable("the backend at " + to_.text + " " + std::move(message), std::move(reason));
-  e.origin = Origin::kUpstream;
-  e.retry = retry;
-  return e;
+void H2Call::clear() {
+  stream = -1;
+  deadline = Deadline::never();
+  if (body.capacity() > kKeepCapacity) std::string().swap(body);
+  sent = unconsumed = interim = 0;
+  ended = deferred = wants_room = replied = false;
+  for (std::string* s : {&block, &body, &trailers, &head, &reply_trailers}) s->clear();
 }
 
 // ---- connections ----
 
-void H2Link::dial(Deadline deadline) {
-  ++connecting_;
-  loop_.connect(to_, deadline, [this, alive = std::weak_ptr<bool>(alive_)](Result<std::unique_ptr<async::Stream>> s) {
-    if (!alive.expired()) on_connected(std::move(s));
-  });
-}
-
 // One connection at a time: it brings many streams.
 void H2Link::dial_as_needed() {
-  if (waiting_.empty() || connecting_ > 0 || redial_.armed() || wires_.size() >= kMaxConnections) return;
-  dial(Deadline::after(loop_.now(), kConnectTimeout));
+  if (waiting_.empty() || connecting_ > 0 || tries_again_later() || wires_.size() >= kMaxConnections) return;
+  dial();
 }
 
 void H2Link::on_connected(Result<std::unique_ptr<async::Stream>> stream) {
   if (!stream) {
     --connecting_;
-    Error why = error("takes no connection: " + stream.error().message, "connect_failed", Retry::kYes);
-    if (stream.error().code == Code::kDeadlineExceeded) why.code = Code::kDeadlineExceeded;
-    return refused(std::move(why));
+    return refused(no_connection(stream.error()));
   }
-  auto wire = std::make_unique<H2Wire>(*this, loop_, std::move(*stream));
-  wire->index = wires_.size();
-  wires_.push_back(std::move(wire));
+  add(std::make_unique<H2Wire>(*this, loop_, std::move(*stream)));
   mark_dirty();
 }
 
 // A connection counts as made once the backend's SETTINGS have come: so it does speak HTTP/2.
 void H2Link::greeted() {
   --connecting_;
-  backoff_ = kFirstBackoff;
-  down_.reset();
-  redial_.cancel();
-  const bool news = !std::exchange(ready_, true);
+  const bool news = opened();
   serve_waiting();
   if (news && events_.on_ready) events_.on_ready();
 }
@@ -101,11 +76,7 @@ void H2Link::drop_wire(H2Wire& wire, const Error& why) {
   wire.close();
   for (H2Call& c : calls_)
     if (c.handler && c.wire == &wire) doom(c, why);
-  auto& slot = wires_[wire.index];
-  dead_.push_back(std::move(slot));
-  if (slot = std::move(wires_.back()); slot) slot->index = wire.index;
-  wires_.pop_back();
-  mark_dirty();
+  bury(wire);
   if (!was_greeted) {
     --connecting_;
     return refused(why);
@@ -116,72 +87,6 @@ void H2Link::drop_wire(H2Wire& wire, const Error& why) {
 
 // ---- calls ----
 
-H2Call* H2Link::find(frame::CallId id) const {
-  const auto slot = static_cast<uint32_t>(id);
-  if (slot >= calls_.size()) return nullptr;
-  H2Call& c = calls_[slot];
-  return c.handler && c.generation == id >> 32 ? &c : nullptr;
-}
-
-H2Call& H2Link::acquire(std::string_view body, bool end, Deadline deadline, frame::CallHandler& handler) {
-  uint32_t slot = static_cast<uint32_t>(calls_.size());
-  if (free_.empty()) {
-    calls_.emplace_back(slot);
-  } else {
-    slot = free_.back();
-    free_.pop_back();
-  }
-  H2Call& c = calls_[slot];
-  c.handler = &handler;
-  c.stream = -1;
-  c.deadline = deadline;
-  c.body.assign(body);
-  c.sent = c.unconsumed = c.interim = 0;
-  c.ended = end;
-  c.deferred = c.wants_room = c.replied = false;
-  for (std::string* s : {&c.block, &c.trailers, &c.head, &c.reply_trailers}) s->clear();
-  ++open_;
-  return c;
-}
-
-frame::CallHandler& H2Link::release(H2Call& c) {
-  ++c.generation;
-  c.wire = nullptr;
-  if (c.doom) {
-    c.doom.reset();
-    --doomed_;
-  }
-  if (c.body.capacity() > kKeepCapacity) std::string().swap(c.body);
-  free_.push_back(c.slot);
-  --open_;
-  return *std::exchange(c.handler, nullptr);
-}
-
-void H2Link::doom(H2Call& c, Error why) {
-  if (c.doom) return;
-  if (c.wire != nullptr)
-    std::exchange(c.wire, nullptr)->forget(c, true);
-  else
-    std::erase(waiting_, &c);
-  c.doom = std::move(why);
-  ++doomed_;
-  mark_dirty();
-}
-
-frame::CallId H2Link::call_block(std::string_view block, std::string_view body, bool end, Deadline deadline,
-                                 frame::CallHandler& handler) {
-  H2Call& c = acquire(body, end, deadline, handler);
-  http::RequestHead head;
-  http::ParseError problem;
-  if (http::parse_request_head(block, head, problem) == http::ParseState::kComplete) {
-    c.ended |= head.upgrade;  // no tunnels here: it is asked without, and nothing follows
-    start(c, head);
-  } else {
-    doom(c, error("cannot be sent this head: " + std::string(problem.message), "bad_head", Retry::kNo));
-  }
-  return uint64_t{c.generation} << 32 | c.slot;
-}
-
 frame::CallId H2Link::call(const http::RequestHead& head, std::string_view extra, std::string_view body, bool end,
                            Deadline deadline, frame::CallHandler& handler) {
   std::string block;
@@ -189,8 +94,12 @@ frame::CallId H2Link::call(const http::RequestHead& head, std::string_view extra
   return call_block(block, body, end, deadline, handler);
 }
 
-void H2Link::start(H2Call& c, const http::RequestHead& head) {
-  if (!ready_) return doom(c, down_ ? *down_ : error("has no connection yet", "link_down", Retry::kYes));
+void H2Link::start(H2Call& c, const http::RequestHead& head, std::string_view, std::string_view body, bool end,
+                   Deadline deadline) {
+  c.deadline = deadline;
+  c.body.assign(body);
+  c.ended = end || head.upgrade;  // no tunnels here: it is asked without, and nothing follows
+  if (!ready_) return doom(c, not_ready());
   for (const auto& w : wires_)
     if (w->takes_calls() && w->submit(c, head)) return mark_dirty();
   c.block.assign(head.block);
@@ -244,40 +153,9 @@ void H2Link::consumed(frame::CallId id, size_t reply_bytes) {
   if (H2Call* c = find(id); c != nullptr && c->wire != nullptr) c->wire->consumed(*c, reply_bytes);
 }
 
-void H2Link::cancel(frame::CallId id) {
-  H2Call* c = find(id);
-  if (c == nullptr) return;
-  if (c->wire != nullptr)
-    std::exchange(c->wire, nullptr)->forget(*c, true);
-  else if (!c->doom)
-    std::erase(waiting_, c);
-  release(*c);
-}
-
-void H2Link::end_of_turn() {
+void H2Link::before_failures() {
   for (size_t i = wires_.size(); i-- > 0;)
     if (i < wires_.size()) wires_[i]->end_of_turn();
-  dead_.clear();
-  for (size_t i = 0; doomed_ > 0 && i < calls_.size(); ++i) {
-    if (!calls_[i].handler || !calls_[i].doom) continue;
-    const Error why = *calls_[i].doom;
-    release(calls_[i]).on_failed(why);
-  }
-  // They may be sent to this backend again, on a new one.
-  if (std::exchange(stale_, false) && ready_ && events_.on_ready) events_.on_ready();
-  if (!down_ || ready_ || connecting_ > 0) return;
-  if (wires_.empty() && open_ == 0) {
-    const Error why = *down_;
-    if (events_.on_closed) events_.on_closed(why);  // this may be gone now
-    return;
-  }
-  try_again_later();
-}
-
-void H2Link::try_again_later() {
-  if (redial_.armed()) return;
-  redial_.arm_after(backoff_);
-  backoff_ = std::min<Duration>(backoff_ * 2, kLastBackoff);
 }
 
 }  // namespace colony::backend

@@ -3,14 +3,12 @@
 // WHY no nghttp2 header here: it is kept out of what others include.
 #pragma once
 
-#include <deque>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "async/deferred.h"
-#include "transport/backend/link.h"
+#include "transport/backend/link_base.h"
 
 struct nghttp2_session;
 
@@ -19,16 +17,11 @@ namespace colony::backend {
 class H2Link;
 class H2Wire;
 
-// One call's slot. Owned by the link, recycled; `handler` is null while it is free.
-struct H2Call {
-  explicit H2Call(uint32_t s) : slot(s) {}
+struct H2Call : CallSlot<H2Wire> {
+  using CallSlot::CallSlot;
   size_t buffered() const { return body.size() - sent; }
+  void clear();
 
-  const uint32_t slot;
-  uint32_t generation = 1;
-  frame::CallHandler* handler = nullptr;
-  H2Wire* wire = nullptr;     // null: waits for a stream, or is doomed
-  std::optional<Error> doom;  // on_failed is due at the end of the turn
   int32_t stream = -1;
 
   std::string block;  // while it waits: the head
@@ -93,7 +86,7 @@ class H2Wire final : public async::StreamHandler {
 
 // Calls share connections; a further one is made when all streams of the others are taken, or when the backend says
 // goodbye on one (GOAWAY), whose calls then finish there.
-class H2Link final : public frame::Link {
+class H2Link final : public LinkBase<H2Call, H2Wire> {
  public:
   static constexpr size_t kMaxConnections = 16;          // LIMIT: per link; further calls wait for a stream
   static constexpr size_t kMaxStreams = 1000;            // LIMIT: per connection, whatever the backend allows
@@ -103,55 +96,29 @@ class H2Link final : public frame::Link {
   H2Link(async::Loop& loop, async::Endpoint to, Deadline deadline, Events events);
   ~H2Link() override = default;
 
-  bool ready() const override { return ready_; }
   frame::CallId call(const http::RequestHead& head, std::string_view extra, std::string_view body, bool end,
                      Deadline deadline, frame::CallHandler& handler) override;
-  frame::CallId call_block(std::string_view block, std::string_view body, bool end, Deadline deadline,
-                           frame::CallHandler& handler) override;
   int64_t writable(frame::CallId id) const override;
   void body(frame::CallId id, std::string_view data, bool end) override;
   void end(frame::CallId id, std::string_view trailers) override;
   void consumed(frame::CallId id, size_t reply_bytes) override;
-  void cancel(frame::CallId id) override;
-  size_t outstanding() const override { return open_; }
-  size_t pending() const override { return 0; }
 
  private:
   friend class H2Wire;
   friend struct H2WireCallbacks;
 
-  H2Call* find(frame::CallId id) const;
-  H2Call& acquire(std::string_view body, bool end, Deadline deadline, frame::CallHandler& handler);
-  frame::CallHandler& release(H2Call& call);
-  void doom(H2Call& call, Error error);
-  void start(H2Call& call, const http::RequestHead& head);
+  void start(H2Call& call, const http::RequestHead& head, std::string_view extra, std::string_view body, bool end,
+             Deadline deadline) override;
+  void abandon(H2Wire& wire, H2Call& call) override { wire.forget(call, true); }
+  void on_connected(Result<std::unique_ptr<async::Stream>> stream) override;
+  void before_failures() override;
   void serve_waiting();
-  void dial(Deadline deadline);
   void dial_as_needed();
-  void on_connected(Result<std::unique_ptr<async::Stream>> stream);
   void greeted();
   void drop_wire(H2Wire& wire, const Error& why);  // its calls fail; destroyed at the end of the turn
   void refused(Error why);                         // no connection could be made
-  void try_again_later();
-  void mark_dirty() { turn_end_.schedule(); }
-  void end_of_turn();
-  Error error(std::string message, std::string reason, Retry retry) const;
 
-  async::Loop& loop_;
-  const async::Endpoint to_;
-  Events events_;
-  mutable std::deque<H2Call> calls_;  // by slot; a call in it never moves
-  std::vector<uint32_t> free_;
-  std::deque<H2Call*> waiting_;  // for a stream; cancelled ones are taken out
-  std::vector<std::unique_ptr<H2Wire>> wires_, dead_;
-  size_t open_ = 0, connecting_ = 0, doomed_ = 0;
-  bool ready_ = false;
-  bool stale_ = false;  // a connection that said goodbye had not taken all of its calls
-  std::optional<Error> down_;
-  Duration backoff_;
-  async::Deferred turn_end_;
-  async::Timer redial_, look_;
-  std::shared_ptr<bool> alive_;
+  async::Timer look_;
 };
 
 nghttp2_session* new_client_session(H2Wire& wire);

@@ -11,8 +11,6 @@
 namespace colony::backend {
 namespace {
 
-constexpr Duration kConnectTimeout = 2s;
-constexpr Duration kFirstBackoff = 20ms, kLastBackoff = 1s;
 constexpr Duration kLookEvery = 1s;   // at idle connections
 constexpr size_t kMostDialling = 64;  // LIMIT: connections that are being made at once
 constexpr size_t kSmallChunk = 4096;  // up to here a copy is cheaper than another call to the kernel
@@ -27,57 +25,36 @@ std::unique_ptr<frame::Link> connect_http1(async::Loop& loop, async::Endpoint to
 }
 
 Http1Link::Http1Link(async::Loop& loop, async::Endpoint to, Deadline deadline, Events events)
-    : loop_(loop),
-      to_(std::move(to)),
-      events_(std::move(events)),
-      backoff_(kFirstBackoff),
-      turn_end_(loop, [this] { end_of_turn(); }),
-      idle_timer_(loop, [this] { expire_idle(); }),
-      redial_(loop, [this] { dial(Deadline::after(loop_.now(), kConnectTimeout)); }),
-      alive_(std::make_shared<bool>(true)) {
+    : LinkBase(loop, std::move(to), std::move(events)), idle_timer_(loop, [this] { expire_idle(); }) {
   dial(deadline);
 }
 
-Error Http1Link::error(std::string message, std::string reason, Retry retry) const {
-  Error e = unavailable("the backend at " + to_.text + " " + std::move(message), std::move(reason));
-  e.origin = Origin::kUpstream;
-  e.retry = retry;
-  return e;
+void Http1Call::clear() {
+  if (kept.capacity() > kSmallChunk)
+    std::string().swap(kept);
+  else
+    kept.clear();
+  chunked = ended = head_request = safe = upgrade = tunnel = reply_ended = wants_room = false;
 }
 
 // ---- connections ----
 
-void Http1Link::dial(Deadline deadline) {
-  ++connecting_;
-  loop_.connect(to_, deadline, [this, alive = std::weak_ptr<bool>(alive_)](Result<std::unique_ptr<async::Stream>> s) {
-    if (!alive.expired()) on_connected(std::move(s));
-  });
-}
-
 void Http1Link::dial_as_needed() {
   while (ready_ && connecting_ < waiting_.size() && connecting_ < kMostDialling &&
          wires_.size() + connecting_ < kMaxConnections)
-    dial(Deadline::after(loop_.now(), kConnectTimeout));
+    dial();
 }
 
 void Http1Link::on_connected(Result<std::unique_ptr<async::Stream>> stream) {
   --connecting_;
   if (!stream) {
-    down_ = error("takes no connection: " + stream.error().message, "connect_failed", Retry::kYes);
-    if (stream.error().code == Code::kDeadlineExceeded) down_->code = Code::kDeadlineExceeded;
+    down_ = no_connection(stream.error());
     ready_ = false;
     while (waiting_.size() > connecting_) doom(*waiting_.back(), *down_);
-    turn_end_.schedule();
-    return;
+    return mark_dirty();
   }
-  auto wire = std::make_unique<Http1Wire>(*this, std::move(*stream));
-  wire->index = wires_.size();
-  wires_.push_back(std::move(wire));
-  backoff_ = kFirstBackoff;
-  down_.reset();
-  redial_.cancel();
-  free_wire(*wires_.back());
-  if (!std::exchange(ready_, true) && events_.on_ready) events_.on_ready();
+  free_wire(add(std::make_unique<Http1Wire>(*this, std::move(*stream))));
+  if (opened() && events_.on_ready) events_.on_ready();
 }
 
 void Http1Link::free_wire(Http1Wire& wire) {
@@ -102,14 +79,9 @@ void Http1Link::serve_waiting(Http1Wire& wire) {
 }
 
 void Http1Link::drop_wire(Http1Wire& wire) {
-  wire.close();
   std::erase(idle_, &wire);
-  auto& slot = wires_[wire.index];
-  dead_.push_back(std::move(slot));
-  if (slot = std::move(wires_.back()); slot) slot->index = wire.index;
-  wires_.pop_back();
+  bury(wire);
   dial_as_needed();
-  turn_end_.schedule();
 }
 
 void Http1Link::expire_idle() {
@@ -132,77 +104,16 @@ bool Http1Link::take_idle(Http1Call& call) {
 
 // ---- calls ----
 
-Http1Call* Http1Link::find(frame::CallId id) const {
-  const auto slot = static_cast<uint32_t>(id);
-  if (slot >= calls_.size()) return nullptr;
-  Http1Call& c = calls_[slot];
-  return c.handler && c.generation == id >> 32 ? &c : nullptr;
-}
-
-Http1Call& Http1Link::acquire(frame::CallHandler& handler) {
-  uint32_t slot = static_cast<uint32_t>(calls_.size());
-  if (free_.empty()) {
-    calls_.emplace_back(slot);
-  } else {
-    slot = free_.back();
-    free_.pop_back();
-  }
-  Http1Call& c = calls_[slot];
-  c.handler = &handler;
-  c.chunked = c.ended = c.head_request = c.safe = c.wants_room = false;
-  c.upgrade = c.tunnel = c.reply_ended = false;
-  ++open_;
-  return c;
-}
-
-frame::CallHandler& Http1Link::release(Http1Call& c) {
-  ++c.generation;
-  c.wire = nullptr;
-  c.kept.clear();
-  if (c.doom) {
-    c.doom.reset();
-    --doomed_;
-  }
-  free_.push_back(c.slot);
-  --open_;
-  return *std::exchange(c.handler, nullptr);
-}
-
-// The call fails at the end of the turn. Its connection is of no use to anybody else.
-void Http1Link::doom(Http1Call& c, Error why) {
-  if (c.doom) return;
-  if (c.wire != nullptr)
-    drop_wire(*std::exchange(c.wire, nullptr));
-  else
-    std::erase(waiting_, &c);
-  c.kept.clear();
-  c.doom = std::move(why);
-  ++doomed_;
-  turn_end_.schedule();
-}
-
-frame::CallId Http1Link::call_block(std::string_view block, std::string_view body, bool end, Deadline,
-                                    frame::CallHandler& handler) {
-  Http1Call& c = acquire(handler);
-  http::RequestHead head;
-  http::ParseError problem;
-  if (http::parse_request_head(block, head, problem) == http::ParseState::kComplete)
-    start(c, head, {}, body, end);
-  else
-    doom(c, error("cannot be sent this head: " + std::string(problem.message), "bad_head", Retry::kNo));
-  return uint64_t{c.generation} << 32 | c.slot;
-}
-
 frame::CallId Http1Link::call(const http::RequestHead& head, std::string_view extra, std::string_view body, bool end,
-                              Deadline, frame::CallHandler& handler) {
+                              Deadline deadline, frame::CallHandler& handler) {
   Http1Call& c = acquire(handler);
-  start(c, head, extra, body, end);
-  return uint64_t{c.generation} << 32 | c.slot;
+  start(c, head, extra, body, end, deadline);
+  return c.id();
 }
 
 void Http1Link::start(Http1Call& c, const http::RequestHead& head, std::string_view extra, std::string_view body,
-                      bool end) {
-  if (!ready_) return doom(c, down_ ? *down_ : error("has no connection yet", "link_down", Retry::kYes));
+                      bool end, Deadline) {
+  if (!ready_) return doom(c, not_ready());
   c.safe = is_safe(head.method);
   c.head_request = head.method == "HEAD";
   c.ended = end;
@@ -250,7 +161,7 @@ void Http1Link::start(Http1Call& c, const http::RequestHead& head, std::string_v
   scratch_.append(extra).append(framing).append("\r\n");
   if (!c.chunked) return emit(c, scratch_, body);
   emit(c, scratch_, {});
-  if (!body.empty()) this->body(uint64_t{c.generation} << 32 | c.slot, body, false);
+  if (!body.empty()) this->body(c.id(), body, false);
 }
 
 void Http1Link::emit(Http1Call& c, std::string_view a, std::string_view b) {
@@ -316,60 +227,32 @@ void Http1Link::send_tunnel(Http1Call& c, std::string_view data) {
 
 void Http1Link::end_tunnel_if_over(Http1Call& c) {
   if (!c.tunnel || c.doom || !c.ended || !c.reply_ended || !c.wire->all_left()) return;
-  tunnels_over_.push_back(uint64_t{c.generation} << 32 | c.slot);
-  turn_end_.schedule();
+  tunnels_over_.push_back(c.id());
+  mark_dirty();
 }
 
 void Http1Link::granted(Http1Call& c) {
-  if (leaving_) drain(uint64_t{c.generation} << 32 | c.slot);
+  if (leaving_) drain(c.id());
 }
 
 void Http1Link::drain_tunnels() {
   leaving_ = true;
   for (Http1Call& c : calls_)
-    if (c.handler && c.tunnel) drain(uint64_t{c.generation} << 32 | c.slot);
+    if (c.handler && c.tunnel) drain(c.id());
 }
 
 void Http1Link::consumed(frame::CallId id, size_t reply_bytes) {
   if (Http1Call* c = find(id); c != nullptr && c->wire != nullptr) c->wire->consumed(reply_bytes);
 }
 
-void Http1Link::cancel(frame::CallId id) {
-  Http1Call* c = find(id);
-  if (c == nullptr) return;
-  if (c->wire != nullptr)
-    drop_wire(*std::exchange(c->wire, nullptr));
-  else if (!c->doom)
-    std::erase(waiting_, c);
-  release(*c);
-}
-
-void Http1Link::end_of_turn() {
-  const bool stale = std::exchange(stale_, false);
-  while (stale && !idle_.empty()) drop_wire(*idle_.back());
+void Http1Link::before_failures() {
+  while (stale_ && !idle_.empty()) drop_wire(*idle_.back());  // so may be those that rest
   for (const frame::CallId id : std::exchange(tunnels_over_, {})) {
     Http1Call* c = find(id);
     if (c == nullptr || c->wire == nullptr) continue;
     drop_wire(*c->wire);
     release(*c).on_tunnel_over();
   }
-  dead_.clear();
-  for (size_t i = 0; doomed_ > 0 && i < calls_.size(); ++i) {
-    if (!calls_[i].handler || !calls_[i].doom) continue;
-    const Error why = *calls_[i].doom;
-    release(calls_[i]).on_failed(why);
-  }
-  // What failed on a dead connection may be sent to this backend again, on a new one.
-  if (stale && ready_ && events_.on_ready) events_.on_ready();
-  if (!down_ || ready_ || connecting_ > 0) return;
-  if (wires_.empty() && open_ == 0) {
-    const Error why = *down_;
-    if (events_.on_closed) events_.on_closed(why);  // this may be gone now
-    return;
-  }
-  if (redial_.armed()) return;
-  redial_.arm_after(backoff_);
-  backoff_ = std::min<Duration>(backoff_ * 2, kLastBackoff);
 }
 
 }  // namespace colony::backend

@@ -3,14 +3,12 @@
 // transport/backend.
 #pragma once
 
-#include <deque>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "async/deferred.h"
-#include "transport/backend/link.h"
+#include "transport/backend/link_base.h"
 #include "transport/http/chunked.h"
 
 namespace colony::backend {
@@ -21,17 +19,12 @@ class Http1Wire;
 inline constexpr int64_t kRequestWindow = 256 * 1024;  // LIMIT: request bytes of one call that wait for the backend
 inline constexpr size_t kReplyWindow = 256 * 1024;     // LIMIT: reply bytes of one call that were not consumed yet
 
-// One call's slot. Owned by the link, recycled; `handler` is null while it is free.
-struct Http1Call {
-  explicit Http1Call(uint32_t s) : slot(s) {}
-  const uint32_t slot;
-  uint32_t generation = 1;
-  frame::CallHandler* handler = nullptr;
-  Http1Wire* wire = nullptr;  // null: waits for a connection, or is doomed
-  std::string kept;           // while it waits: what is to be written
-  std::optional<Error> doom;  // on_failed is due at the end of the turn
-  bool chunked = false;       // the request's body
-  bool ended = false;         // the request is whole
+struct Http1Call : CallSlot<Http1Wire> {
+  using CallSlot::CallSlot;
+  void clear();
+  std::string kept;      // while it waits: what is to be written
+  bool chunked = false;  // the request's body
+  bool ended = false;    // the request is whole
   bool head_request = false;
   bool safe = false;         // GET, HEAD, OPTIONS, PUT, DELETE: may be sent twice
   bool upgrade = false;      // the request asks for a tunnel: nothing follows its head before that is granted
@@ -92,7 +85,7 @@ class Http1Wire final : public async::StreamHandler {
 
 // Calls never wait for each other: each has a connection to itself, as many as calls run. What the backend does not take
 // (connection refused) fails the calls that wait with retry = kYes; calls that run on other connections go on.
-class Http1Link final : public frame::Link {
+class Http1Link final : public LinkBase<Http1Call, Http1Wire> {
  public:
   static constexpr size_t kMaxConnections = 1024;  // LIMIT: per link, so per loop and backend; further calls wait
   static constexpr size_t kMaxIdle = 256;          // LIMIT: connections kept for later calls
@@ -104,64 +97,40 @@ class Http1Link final : public frame::Link {
   Http1Link(async::Loop& loop, async::Endpoint to, Deadline deadline, Events events);
   ~Http1Link() override = default;
 
-  bool ready() const override { return ready_; }
   frame::CallId call(const http::RequestHead& head, std::string_view extra, std::string_view body, bool end,
                      Deadline deadline, frame::CallHandler& handler) override;
-  frame::CallId call_block(std::string_view block, std::string_view body, bool end, Deadline deadline,
-                           frame::CallHandler& handler) override;
   int64_t writable(frame::CallId id) const override;
   void body(frame::CallId id, std::string_view data, bool end) override;
   void end(frame::CallId id, std::string_view trailers) override;
   void consumed(frame::CallId id, size_t reply_bytes) override;
-  void cancel(frame::CallId id) override;
   // WHY so: only the backend knows how its protocol says goodbye, and the end of our half is all that it can be told.
   void drain(frame::CallId id) override { end(id, {}); }
   void drain_tunnels() override;
-  size_t outstanding() const override { return open_; }
-  size_t pending() const override { return 0; }
 
  private:
   friend class Http1Wire;
 
-  Http1Call* find(frame::CallId id) const;
-  Http1Call& acquire(frame::CallHandler& handler);
-  frame::CallHandler& release(Http1Call& call);
-  void doom(Http1Call& call, Error error);
-  void start(Http1Call& call, const http::RequestHead& head, std::string_view extra, std::string_view body, bool end);
+  void start(Http1Call& call, const http::RequestHead& head, std::string_view extra, std::string_view body, bool end,
+             Deadline deadline) override;
+  void abandon(Http1Wire& wire, Http1Call&) override { drop_wire(wire); }
+  void on_connected(Result<std::unique_ptr<async::Stream>> stream) override;
+  void before_failures() override;
   void granted(Http1Call& call);  // it is a tunnel now
   void send_tunnel(Http1Call& call, std::string_view data);
   void end_tunnel_if_over(Http1Call& call);
   void emit(Http1Call& call, std::string_view a, std::string_view b);
   bool take_idle(Http1Call& call);
   void dial_as_needed();
-  void dial(Deadline deadline);
-  void on_connected(Result<std::unique_ptr<async::Stream>> stream);
   void serve_waiting(Http1Wire& wire);
   void free_wire(Http1Wire& wire);  // idle, or the next waiting call's
   void drop_wire(Http1Wire& wire);  // destroyed at the end of the turn
-  void end_of_turn();
   void expire_idle();
-  Error error(std::string message, std::string reason, Retry retry) const;
 
-  async::Loop& loop_;
-  const async::Endpoint to_;
-  Events events_;
-  mutable std::deque<Http1Call> calls_;  // by slot; a call in it never moves
-  std::vector<uint32_t> free_;
-  std::deque<Http1Call*> waiting_;  // for a connection; cancelled ones are taken out
-  std::vector<std::unique_ptr<Http1Wire>> wires_, dead_;
   std::vector<Http1Wire*> idle_;             // the youngest last
   std::vector<frame::CallId> tunnels_over_;  // on_tunnel_over is due at the end of the turn
-  size_t open_ = 0, connecting_ = 0, doomed_ = 0;
-  bool ready_ = false;
-  bool leaving_ = false;       // no new calls come
-  bool stale_ = false;         // a connection that had rested was dead: so may be the others that rest
-  std::optional<Error> down_;  // the last connection was refused
-  Duration backoff_;
+  bool leaving_ = false;                     // no new calls come
   std::string scratch_;
-  async::Deferred turn_end_;
-  async::Timer idle_timer_, redial_;
-  std::shared_ptr<bool> alive_;
+  async::Timer idle_timer_;
 };
 
 }  // namespace colony::backend
