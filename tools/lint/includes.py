@@ -40,7 +40,8 @@ LIBRARIES = {
         "app/*.cc", "request/*.cc"]),
     "yaml-cpp": (["yaml-cpp/"], ["domain/*.cc"]),
     "CLI11": (["CLI/"], ["control/cli/*.cc", "bin/*.cc"]),
-    "nghttp2": (["nghttp2/"], ["transport/http/*.cc", "transport/backend/*.cc"]),
+    "nghttp2": (["nghttp2/"], [
+        "transport/http/*.cc", "transport/http/hpack_nghttp2.h", "transport/backend/*.cc"]),
     "protobuf": (["google/protobuf/"], [
         "*wire*.cc", "transport/grpc/*.cc", "request/runtime/oip/*.cc", "request/proxy/*.cc"]),
     "simdjson": (["simdjson"], ["request/runtime/oip/*.cc"]),
