@@ -2,10 +2,11 @@
 """./dev test: everything that must pass, in one run, with a table of what it cost.
 
 Usage: run.py [FILTER] [--quick] [--preset release|tsan]
-  no argument   checks, the release binary, the test build (ASan + UBSan), then every test of every language under ctest
+  no argument   checks, the release binary, the test build (ASan + UBSan), every test of every language under ctest, then
+                under ThreadSanitizer those that start threads
   FILTER        only the tests whose ctest name matches; unit.base:Suite.case* narrows further inside one binary
   --quick       the checks, the unit tests of the rooms that changed, and one real request to the demo
-  --preset      the same tests otherwise built: release (as people run it), tsan (what runs on more than one thread)
+  --preset      the same tests otherwise built: release (as people run it), tsan (those that start threads)
 
 Each run has an id, a folder for everything temporary and a session of its own; what it leaves behind fails it. Under
 CI=true a missing tool, a skipped test or a test binary without a case fails as well.
@@ -24,8 +25,13 @@ import xml.etree.ElementTree
 import leftovers
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-BUDGET_MIN = {"setup": (8, 0.5), "checks": (4, 1), "release": (10, 1), "test build": (18, 2), "tests": (15, 10)}
+BUDGET_MIN = {"setup": (8, 0.5), "checks": (4, 1), "release": (10, 1), "test build": (18, 2), "tests": (15, 10),
+              "threads": (7, 2.5)}
 BOLD, RED, PLAIN = ("\033[1m", "\033[31m", "\033[0m") if sys.stdout.isatty() else ("", "", "")
+
+
+def build_folder(preset):
+    return os.path.join(ROOT, "build", preset)
 
 
 class Run:
@@ -34,7 +40,7 @@ class Run:
     def __init__(self, preset):
         self.id = time.strftime("%H%M%S-") + secrets.token_hex(3)
         self.preset = preset
-        self.build = os.path.join(ROOT, "build", preset)
+        self.build = build_folder(preset)
         self.folder = os.path.join("/tmp", "colony-" + self.id)  # short: socket paths have room for 107 bytes
         os.makedirs(os.path.join(self.folder, "tmp"))
         self.environment = dict(os.environ, COLONY_TEST_RUN=self.id, TMPDIR=os.path.join(self.folder, "tmp"))
@@ -42,6 +48,7 @@ class Run:
         self.stages = []
         self.failed = []
         self.summary = []
+        self.ranked = []
         if "COLONY_SETUP_SECONDS" in os.environ:
             self.stages.append(("setup", float(os.environ["COLONY_SETUP_SECONDS"])))
 
@@ -62,35 +69,35 @@ class Run:
     def command(self, arguments, environment=None):
         return subprocess.call(arguments, cwd=ROOT, env={**self.environment, **(environment or {})}) == 0
 
-    def ctest(self, arguments, environment=None):
+    def ctest(self, arguments, environment=None, preset=None):
         """ctest in a session of its own; its summary is kept for the end of the output."""
-        report = os.path.join(self.folder, "ctest.xml")
-        command = ["ctest", "--test-dir", self.build, "-j2", "--output-on-failure", "--no-tests=error",
+        preset = preset or self.preset
+        report = os.path.join(self.folder, f"ctest-{preset}.xml")
+        command = ["ctest", "--test-dir", build_folder(preset), "-j2", "--output-on-failure", "--no-tests=error",
                    "--output-junit", report, *arguments]
         child = subprocess.Popen(command, cwd=ROOT, env={**self.environment, **(environment or {})}, text=True,
                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
-        keep = False
+        said = []
         try:
             for line in child.stdout:
                 print(line, end="", flush=True)
-                keep = keep or "tests passed" in line or "No tests were found" in line
-                if keep:
-                    self.summary.append(line.rstrip("\n"))
+                if said or "tests passed" in line or "No tests were found" in line:
+                    said.append(line.rstrip("\n"))
             code = child.wait()
         except KeyboardInterrupt:
             os.killpg(child.pid, signal.SIGTERM)
             raise
-        missing = [line for line in self.summary if "(Not Run)" in line or "(Disabled)" in line]
-        self.read_slowest(report)
+        self.summary += said
+        missing = [line for line in said if "(Not Run)" in line or "(Disabled)" in line]
+        self.read_slowest(report, "" if preset == self.preset else f" ({preset})")
         return code == 0 and not (missing and os.environ.get("CI") == "true")
 
-    def read_slowest(self, report):
+    def read_slowest(self, report, where):
         try:
             cases = xml.etree.ElementTree.parse(report).getroot().iter("testcase")
         except (OSError, xml.etree.ElementTree.ParseError):
             return
-        ranked = sorted(((float(case.get("time", 0)), case.get("name")) for case in cases), reverse=True)
-        self.slowest = ranked[:10]
+        self.ranked += [(float(case.get("time", 0)), case.get("name") + where) for case in cases]
 
     def look_for_leftovers(self):
         lines = self.watch.left(alone=os.environ.get("CI") == "true")
@@ -99,9 +106,9 @@ class Run:
         return not lines
 
     def finish(self):
-        if getattr(self, "slowest", None):
+        if self.ranked:
             print(f"\n{'seconds':>8}  slowest tests")
-            for seconds, name in self.slowest:
+            for seconds, name in sorted(self.ranked, reverse=True)[:10]:
                 print(f"{seconds:8.1f}  {name}")
         print(f"\n{'minutes':>8}  stage        budget cold / warm")
         for name, seconds in self.stages:
@@ -164,6 +171,14 @@ def checks(run, tidy):
     return run.stage("checks", *steps)
 
 
+def threads(run, preset="tsan"):
+    """The tests that start threads, under ThreadSanitizer; the others never leave one."""
+    steps = [("tsan build", lambda: configure_and_build(run, preset, ["test_threads"])),
+             ("tests under tsan", lambda: run.ctest(["-L", "threads"], preset=preset)),
+             ("nothing left behind", run.look_for_leftovers)]
+    run.stage("threads", *steps)
+
+
 def everything(run):
     run.stage("release", ("release build", lambda: configure_and_build(run, "release")),
               ("compile times", ["tools/build/times.py", "release", "--noted"]))
@@ -174,6 +189,7 @@ def everything(run):
     binary = os.path.join(ROOT, "build", "release", "colony")
     environment = {"COLONY_E2E_BINARY": binary} if os.path.exists(binary) else {}
     run.stage("tests", ("tests", lambda: run.ctest([], environment)), ("nothing left behind", run.look_for_leftovers))
+    threads(run)
 
 
 def quick(run):
@@ -203,13 +219,11 @@ def some(run, pattern):
 
 
 def otherwise_built(run):
-    """The tests of another preset. Of tsan only what is labelled concurrent: the rest never leaves one thread."""
-    concurrent = run.preset == "tsan"
-    targets = ["concurrent_tests"] if concurrent else []
-    if not run.stage("test build", ("test build", lambda: configure_and_build(run, run.preset, targets))):
-        return
-    run.stage("tests", ("tests", lambda: run.ctest(["-L", "concurrent"] if concurrent else [])),
-              ("nothing left behind", run.look_for_leftovers))
+    """The tests of another preset."""
+    if run.preset == "tsan":
+        return threads(run)
+    if run.stage("test build", ("test build", lambda: configure_and_build(run, run.preset))):
+        run.stage("tests", ("tests", lambda: run.ctest([])), ("nothing left behind", run.look_for_leftovers))
 
 
 def main():
