@@ -16,19 +16,21 @@ std::string dump(const Json& j) { return j.dump(-1, ' ', false, Json::error_hand
 
 bool ready(const ServerView& v) { return v.routes && !v.draining; }
 
+BuiltinReply refusal(int status, std::string_view message, std::string_view code, std::string_view reason,
+                     std::string_view extra = {}) {
+  return {.status = status,
+          .body = dump({{"error", message}, {"code", code}, {"reason", reason}}),
+          .extra = fmt::format("x-colony-reason: {}\r\n{}", reason, extra)};
+}
+
 BuiltinReply not_ready(const ServerView& v) {
   const std::string_view why = v.draining ? "the proxy is draining" : "no routing table has arrived yet";
-  return {.status = 503,
-          .body = dump({{"error", why}, {"code", "UNAVAILABLE"}, {"reason", v.draining ? "draining" : "no_table"}}),
-          .extra = "retry-after: 1\r\n"};
+  return refusal(503, why, "UNAVAILABLE", v.draining ? "draining" : "no_table", "retry-after: 1\r\n");
 }
 
 BuiltinReply wrong_method(std::string_view method, std::string_view path, std::string_view allow) {
-  return {.status = 405,
-          .body = dump({{"error", fmt::format("{} answers {}, not {}", path, allow, method)},
-                        {"code", "INVALID_ARGUMENT"},
-                        {"reason", "method_not_allowed"}}),
-          .extra = fmt::format("allow: {}\r\n", allow)};
+  return refusal(405, fmt::format("{} answers {}, not {}", path, allow, method), "INVALID_ARGUMENT",
+                 "method_not_allowed", fmt::format("allow: {}\r\n", allow));
 }
 
 BuiltinReply models(const ServerView& v, bool index) {
@@ -61,10 +63,8 @@ BuiltinReply answer_builtin(std::string_view method, std::string_view path, cons
   if (path == "/v2/health/live") return {.body = dump({{"live", true}})};
   if (path == "/v2/health/ready") return ready(v) ? BuiltinReply{.body = dump({{"ready", true}})} : not_ready(v);
   if (path == "/v2/models" || path == "/v2/models/") return models(v, false);
-  return {.status = 404,
-          .body = dump({{"error", fmt::format("no page '{}'; there are /-/healthz and /-/routes", path.substr(0, 200))},
-                        {"code", "NOT_FOUND"},
-                        {"reason", "unknown_route"}})};
+  return refusal(404, fmt::format("no page '{}'; there are /-/healthz and /-/routes", path.substr(0, 200)), "NOT_FOUND",
+                 "unknown_route");
 }
 
 Error route_error(std::string_view path, std::string_view reason, const RouteTable& routes) {

@@ -264,6 +264,7 @@ void Http1Connection::refuse(int status, std::string_view message, std::string_v
                                  .field("content-type", "application/json")
                                  .field("content-length", body.size())
                                  .field("connection", "close")
+                                 .field("x-colony-reason", reason)
                                  .finish();
     put(head, Leave::kLater);
     put(body, Leave::kLater);

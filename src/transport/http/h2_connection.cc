@@ -181,9 +181,12 @@ void H2Connection::refuse(H2Stream& s, int status, std::string_view why) {
   s.refused_ = true;
   s.request_ended_ = s.end_stream_;
   s.is_head_ = s.head_.method() == "HEAD";
-  const std::string body =
-      fmt::format(R"({{"error":"{}","code":"INVALID_ARGUMENT","reason":"bad_request"}})", why);  // static texts of ours
-  s.reply(HeadWriter::reply(status).field("content-type", "application/json").finish(), body, More::kNo);
+  const std::string_view reason = status == 431 ? limit_name(Limit::kHeadBytes) : "bad_request";
+  const std::string body =  // static texts of ours
+      fmt::format(R"({{"error":"{}","code":"INVALID_ARGUMENT","reason":"{}"}})", why, reason);
+  HeadWriter head = HeadWriter::reply(status);
+  head.field("content-type", "application/json").field("x-colony-reason", reason);
+  s.reply(head.finish(), body, More::kNo);
 }
 
 void H2Connection::close_stream(H2Stream& s) {

@@ -11,7 +11,8 @@ namespace {
 constexpr Duration kAlertTime = 1s;  // a failed connection stays this long, so that its alert is not lost in a reset
 
 constexpr std::string_view kSpeaksTls =
-    "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: 93\r\nconnection: close\r\n\r\n"
+    "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: 93\r\nconnection: close\r\n"
+    "x-colony-reason: needs_tls\r\n\r\n"
     R"({"error":"this port speaks TLS: use https://","code":"INVALID_ARGUMENT","reason":"needs_tls"})";
 
 }  // namespace
