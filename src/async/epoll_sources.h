@@ -78,6 +78,7 @@ class EpollStream final : public BufferedStream, public EpollSink {
   void use_ring() override;
   bool on_ring() const override;
   uint64_t bells() const override;
+  TimePoint clock() const override { return std::chrono::steady_clock::now(); }
   void on_bell();
   using BufferedStream::awaits_bytes;
 

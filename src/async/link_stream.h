@@ -27,6 +27,9 @@ class LinkStream {
   virtual bool on_ring() const = 0;
   virtual uint64_t bells() const = 0;  // how often the peer had to be woken
 
+  // Read now and not once per turn: a stop-watch for what the bytes of one turn cost. Nothing waits for it.
+  virtual TimePoint clock() const = 0;
+
  protected:
   ~LinkStream() = default;
 };

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <thread>
 
+#include "async/sim_spend.h"
 #include "async/sim_stream.h"
 #include "async/socket_address.h"
 
@@ -43,6 +44,7 @@ class Sim final : public SimLoop {
   }
 
   TimePoint now() const override { return world_.now; }
+  void spend(Duration d) { world_.spent += d; }
   WallTime wall_now() const override { return kWallStart + (world_.now - kStart); }
   Rng& rng() override { return world_.rng; }
   TimerWheel& timers() override { return world_.turn.wheel; }
@@ -233,6 +235,8 @@ bool Sim::run_until(std::function<bool()> done, Duration limit) {
 }
 
 }  // namespace
+
+void spend(SimLoop& loop, Duration d) { static_cast<Sim&>(loop).spend(d); }
 
 std::unique_ptr<SimLoop> SimLoop::create(Options options) { return std::make_unique<Sim>(options); }
 

@@ -29,6 +29,7 @@ class SimWorld {
   };
   const SimLoop::Options options;
   TimePoint now;
+  Duration spent = Duration::zero();  // LinkStream::clock() is ahead by this
   Rng rng;
   Turn turn;
   std::priority_queue<Event> events;
@@ -77,6 +78,7 @@ class SimStream final : public BufferedStream {
   void use_ring() override { on_ring_ = true; }
   bool on_ring() const override { return on_ring_; }
   uint64_t bells() const override { return 0; }
+  TimePoint clock() const override { return world_.now + world_.spent; }
 
  protected:
   Io receive(char* to, size_t room) override;

@@ -22,7 +22,7 @@ std::string_view why_bad_header(const Header& h) {
   if (has_head && (h.head_len == 0 || h.head_len > h.length)) return "a head's length does not fit its frame";
   if (!has_head && h.type != Type::kCredit && h.type != Type::kRing && h.head_len != 0)
     return "a frame without a head has a head length";
-  if (h.type != Type::kRequest && h.timeout_ms != 0) return "only a request has a timeout";
+  if (!has_head && h.time != 0) return "a frame without a head has a time";
   const bool may_end = has_head || h.type == Type::kBody;
   if (!may_end && h.flags != 0) return "a frame that cannot end a stream has the end flag";
   const bool of_connection = h.type == Type::kHello || h.type == Type::kPing || h.type == Type::kPong ||

@@ -20,9 +20,10 @@ inline constexpr int64_t kStreamCredit = 256 * 1024;  // per stream and directio
 
 enum class Type : uint8_t {
   kHello = 1,    // payload: u32 version, u32 features, u32 max streams
-  kRequest = 2,  // payload: head block of head_len bytes, then body; aux2 = deadline in ms (0: none)
+  kRequest = 2,  // payload: head block of head_len bytes, then body; time = milliseconds left (0: no deadline)
   kReply = 3,   // payload: head block of head_len bytes, then body; an interim reply (status below 200) has none and no
-                // end. After status 101 the call is a tunnel: bodies both ways until each side has given its end
+                // end. After status 101 the call is a tunnel: bodies both ways until each side has given its end.
+                // time = nanoseconds that a request keeps the replica's loop busy (0: answered elsewhere, or not known)
   kBody = 4,    // payload: body
   kEnd = 5,     // payload: trailer lines, may be empty
   kCredit = 6,  // head_len field = bytes granted to the receiver of this frame
@@ -36,15 +37,17 @@ enum class Type : uint8_t {
   kDrain = 12,   // from the proxy, of a tunnel: end it as its protocol can (no payload)
 };
 
-inline constexpr uint32_t kFeatureRing = 1;  // of a hello; both must have it
+// Of a hello; both must have it.
+inline constexpr uint32_t kFeatureRing = 1;
+inline constexpr uint32_t kFeatureBusy = 2;  // replies say how long a request keeps the replica's loop busy
 
 inline constexpr uint8_t kFlagEnd = 1;  // nothing follows in this direction
 
-struct Header {         // 20 bytes on the wire, in this order
-  uint32_t length;      // of the payload
-  uint32_t stream;      // chosen by the proxy, echoed; 0 for the connection
-  uint32_t head_len;    // see Type
-  uint32_t timeout_ms;  // kRequest: milliseconds left, 0: no deadline
+struct Header {       // 20 bytes on the wire, in this order
+  uint32_t length;    // of the payload
+  uint32_t stream;    // chosen by the proxy, echoed; 0 for the connection
+  uint32_t head_len;  // see Type
+  uint32_t time;      // see Type
   Type type;
   uint8_t flags;
   uint16_t reserved;  // 0

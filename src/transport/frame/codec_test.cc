@@ -19,7 +19,7 @@ Header header(Type type, uint32_t stream, uint32_t length = 0, uint32_t head_len
 TEST(Codec, a_frame_is_read_back_only_when_it_is_whole) {
   std::string wire;
   Header sent = header(Type::kRequest, 0x10001, 9, 4);
-  sent.timeout_ms = 250;
+  sent.time = 250;
   sent.flags = kFlagEnd;
   append_frame(wire, sent, "head+body");
   append_frame(wire, header(Type::kPing, 0, 8), "12345678");
@@ -31,7 +31,7 @@ TEST(Codec, a_frame_is_read_back_only_when_it_is_whole) {
   EXPECT_EQ(payload, "head+body");
   EXPECT_EQ(h.stream, 0x10001u);
   EXPECT_EQ(h.head_len, 4u);
-  EXPECT_EQ(h.timeout_ms, 250u);
+  EXPECT_EQ(h.time, 250u);
   EXPECT_EQ(h.flags, kFlagEnd);
   ASSERT_EQ(decode(std::string_view(wire).substr(sizeof(Header) + 9), h, payload, why), DecodeState::kComplete);
   EXPECT_EQ(h.type, Type::kPing);
@@ -74,7 +74,7 @@ TEST(Codec, an_inconsistent_header_is_refused_before_its_payload_has_come) {
       with(header(Type::kBody, 1), [](Header& h) { h.flags = 2; }),
       with(header(Type::kEnd, 1), [](Header& h) { h.flags = kFlagEnd; }),
       with(header(Type::kCancel, 1), [](Header& h) { h.flags = kFlagEnd; }),
-      with(header(Type::kReply, 1, 5, 5), [](Header& h) { h.timeout_ms = 1; }),
+      with(header(Type::kBody, 1, 5), [](Header& h) { h.time = 1; }),
   };
   for (const Header& bad : kBad) {
     char bytes[sizeof(Header)];

@@ -57,6 +57,7 @@ void ServerCall::reply(const http::ReplyHead& head, std::string_view body, More 
   h.type = Type::kReply;
   h.stream = stream_;
   h.flags = end ? kFlagEnd : uint8_t{0};
+  h.time = connection_.busy_ns();
   write_head_frame(*connection_.stream_, h, head, {line, size}, body.substr(0, first));
   out_.sent(first, end);
   if (!end) out_.send(*connection_.stream_, stream_, body.substr(first), whole);

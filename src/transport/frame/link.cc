@@ -84,6 +84,7 @@ class FramedLink final : public Link, public async::StreamHandler {
     write_frame(*stream_, h);
   }
   size_t outstanding() const override { return open_; }
+  uint32_t busy_ns() const override { return busy_ns_; }
   size_t pending() const override { return stream_ ? stream_->pending() : 0; }
 
   size_t on_bytes(std::string_view data) override;
@@ -165,6 +166,7 @@ class FramedLink final : public Link, public async::StreamHandler {
   std::vector<uint32_t> free_, spare_;  // slots below and above what the replica takes
   uint32_t max_calls_ = kMaxSlots;
   size_t open_ = 0;
+  uint32_t busy_ns_ = 0;
   Deadline ready_by_;
   TimePoint heard_, pinged_ = TimePoint::max();
   bool hello_seen_ = false, ring_offered_ = false, opened_ = false, goaway_ = false, closed_ = false;
@@ -187,7 +189,7 @@ void FramedLink::on_connected(Result<std::unique_ptr<async::Stream>> stream) {
   stream_->set_handler(this);
   heard_ = loop_.now();
   stream_->write(kMagic);
-  write_hello(*stream_, kMaxSlots, shared_ && to_.is_unix() ? kFeatureRing : 0);
+  write_hello(*stream_, kMaxSlots, kFeatureBusy | (shared_ && to_.is_unix() ? kFeatureRing : 0));
 }
 
 FramedLink::Call& FramedLink::acquire(CallHandler& handler) {
@@ -235,7 +237,7 @@ CallId FramedLink::start(std::string_view body, bool end, Deadline deadline, Cal
   Header h{};
   h.type = Type::kRequest;
   h.stream = wire(c);
-  h.timeout_ms = timeout_ms(deadline, loop_.now());
+  h.time = timeout_ms(deadline, loop_.now());
   h.flags = whole ? kFlagEnd : uint8_t{0};
   write_head(h, body.substr(0, first));
   c.out.sent(first, whole);
@@ -410,6 +412,7 @@ bool FramedLink::take_reply(Call& call, const Header& header, std::string_view p
     return !*gone && !closed_;
   }
   call.replied = true;
+  busy_ns_ = header.time;
   if ((header.flags & kFlagEnd) != 0)
     release(call).on_reply(head, body, true);
   else

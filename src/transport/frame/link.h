@@ -61,6 +61,9 @@ class Link {
   virtual void drain(CallId) {}                              // of a tunnel: asks the replica's protocol to end it
   virtual void drain_tunnels() {}                            // no new calls come: as drain(), where nobody else does it
   virtual size_t outstanding() const = 0;
+  // What the last reply said: nanoseconds for which a request keeps the replica's loop busy; 0: it was answered elsewhere
+  // (by a thread, later), or nobody knows.
+  virtual uint32_t busy_ns() const { return 0; }
   virtual size_t pending() const = 0;  // bytes in the outbox
 };
 

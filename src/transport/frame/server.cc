@@ -57,6 +57,8 @@ size_t ServerConnection::on_bytes(std::string_view data) {
     greeted_ = true;
   }
   in_callback_ = true;
+  if (shared_) began_ = shared_->clock();
+  answered_ = 0;
   for (;;) {
     Header header;
     std::string_view payload, why;
@@ -72,8 +74,21 @@ size_t ServerConnection::on_bytes(std::string_view data) {
   }
   in_callback_ = false;
   if (closed_) return data.size();
+  if (answered_ > 0 && tells_busy_) busy_ns_ = busy_so_far(answered_);
   leave_if_drained();
   return used;
+}
+
+uint32_t ServerConnection::busy_so_far(uint32_t requests) const {
+  const auto spent = static_cast<uint64_t>(std::max((shared_->clock() - began_).count(), int64_t{0}));
+  return static_cast<uint32_t>(std::min<uint64_t>(spent / requests, UINT32_MAX));
+}
+
+// WHY of the last batch and not of this one: it costs two readings of the clock for all of them.
+uint32_t ServerConnection::busy_ns() {
+  if (!in_callback_ || !tells_busy_) return 0;
+  ++answered_;
+  return busy_ns_ != 0 ? busy_ns_ : busy_so_far(answered_);
 }
 
 bool ServerConnection::take(const Header& header, std::string_view payload) {
@@ -122,7 +137,8 @@ bool ServerConnection::take_hello(std::string_view payload) {
   if (hello.version != kVersion) return dead_link("the proxy speaks another version of the framed protocol");
   hello_seen_ = true;
   ring_expected_ = (hello.features & kFeatureRing) != 0 && shared_ && shared_->expect_ring();
-  write_hello(*stream_, kMaxCalls, ring_expected_ ? kFeatureRing : 0);
+  tells_busy_ = shared_ && (hello.features & kFeatureBusy) != 0;
+  write_hello(*stream_, kMaxCalls, kFeatureBusy | (ring_expected_ ? kFeatureRing : 0));
   if (draining_) say_goaway();
   return true;
 }
@@ -156,9 +172,8 @@ bool ServerConnection::take_request(const Header& header, std::string_view paylo
   call.stream_ = header.stream;
   call.out_.reset();
   call.in_.reset();
-  call.deadline_ = header.timeout_ms == 0
-                       ? Deadline::never()
-                       : Deadline::after(context_.loop.now(), std::chrono::milliseconds(header.timeout_ms));
+  call.deadline_ = header.time == 0 ? Deadline::never()
+                                    : Deadline::after(context_.loop.now(), std::chrono::milliseconds(header.time));
   call.request_ended_ = (header.flags & kFlagEnd) != 0;
   call.replied_ = call.reply_ended_ = call.no_body_ = call.cut_ = call.listed_ = false;
   call.upgrade_ = call.tunnel_ = false;

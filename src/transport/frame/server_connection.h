@@ -86,6 +86,8 @@ class ServerConnection final : public http::Connection {
   void leave_if_drained();
   void over();
   void on_timer();
+  uint32_t busy_ns();
+  uint32_t busy_so_far(uint32_t requests) const;
 
   http::ConnectionContext& context_;
   std::unique_ptr<async::Stream> stream_;
@@ -98,6 +100,10 @@ class ServerConnection final : public http::Connection {
   size_t open_ = 0;
   TimePoint heard_;  // when bytes came last
   TimePoint leave_at_ = TimePoint::max();
+  TimePoint began_;        // the call of on_bytes() under way
+  uint32_t answered_ = 0;  // in it
+  uint32_t busy_ns_ = 0;   // per request of the last one that answered any; 0: there was none yet
+  bool tells_busy_ = false;
   bool greeted_ = false, hello_seen_ = false, ring_expected_ = false, in_callback_ = false;
   bool draining_ = false, proxy_leaves_ = false, ended_ = false, closed_ = false;
 };

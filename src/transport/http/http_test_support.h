@@ -3,6 +3,7 @@
 #pragma once
 
 #include <charconv>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -98,6 +99,7 @@ class ScriptService final : public Service {
   };
 
   ExchangeHandler* on_request(Exchange& exchange, const RequestHead& head) override {
+    if (work) work();
     calls.push_back(std::make_unique<Call>(*this, exchange));
     Call& call = *calls.back();
     call.method = head.method;
@@ -147,6 +149,7 @@ class ScriptService final : public Service {
   Call& last() { return *calls.back(); }
   std::vector<std::unique_ptr<Call>> calls;
   std::string refuse;
+  std::function<void()> work;  // done for every request before anything else
   int64_t most_pending = 0;
 };
 

@@ -57,12 +57,15 @@ void DeploymentQueue::update(const DeploymentRecord& record, const std::vector<s
   }
   for (auto& l : before)
     if (l) retire(std::move(l));
+  const auto others = std::partition(links_.begin(), links_.end(), [](const auto& l) { return l->local(); });
+  local_links_ = static_cast<size_t>(others - links_.begin());
   stats_->ejected(outliers_.ejected());
   pump();
 }
 
 void DeploymentQueue::retire(std::unique_ptr<ReplicaLink> link) {
   outliers_.leave(link->outlier());
+  if (chosen_ == link.get()) chosen_ = nullptr;
   link->leave();
   leaving_.push_back(std::move(link));
 }
@@ -109,13 +112,28 @@ bool DeploymentQueue::enough_without_ejected() const {
 }
 
 ReplicaLink* DeploymentQueue::acquire(const Waiter& w) {
+  if (chosen_ && !chosen_->outlier().ejected() && !w.has_tried(*chosen_)) {
+    const ReplicaSlots& slots = chosen_->slots();
+    const policy::CandidateLoad load{chosen_->ready() && slots.free(), slots.outstanding()};
+    if (bursts_.goes_on(load, chosen_->busy(), loop_.now() - chosen_at_) && chosen_->slots().try_acquire())
+      return chosen_;
+  }
+  ReplicaLink* link = choose(w);
+  if (link && link->local()) {
+    chosen_ = link;
+    chosen_at_ = loop_.now();
+  }
+  return link;
+}
+
+ReplicaLink* DeploymentQueue::choose(const Waiter& w) {
   const bool all = outliers_.ejected() == 0 || !enough_without_ejected();
   // Another loop may take the slot between the look and the grab: look again, but not for ever.
   for (int attempt = 0; attempt < 4; ++attempt) {
-    const auto i = policy::pick_replica(links_.size(), loop_.rng(), [&](size_t k) {
+    const auto i = policy::pick_replica(local_links_, links_.size(), loop_.rng(), [&](size_t k) {
       ReplicaLink& l = *links_[k];
       const bool wanted = (all || l.outlier().admits(loop_.now())) && !w.has_tried(l);
-      return policy::CandidateLoad{wanted && l.ready() && l.slots().free(), l.local(), l.slots().outstanding()};
+      return policy::CandidateLoad{wanted && l.ready() && l.slots().free(), l.slots().outstanding()};
     });
     if (!i) return nullptr;
     if (links_[*i]->slots().try_acquire()) return links_[*i].get();
@@ -217,6 +235,10 @@ void DeploymentQueue::pump() {
 void DeploymentQueue::call_over(Waiter& w, ReplicaLink& link, Outcome outcome) {
   link.end_call();
   stats_->running(--running_);
+  if (outcome == Outcome::kGood)
+    bursts_.note(link.busy(), link.last_busy_ns());
+  else if (outcome != Outcome::kNothing)
+    bursts_.note_failure(link.busy());
   if (!link.leaving()) judge(w, link, outcome);
 }
 

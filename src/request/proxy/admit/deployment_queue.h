@@ -108,6 +108,7 @@ class DeploymentQueue final : public SlotTaker {
 
  private:
   ReplicaLink* acquire(const Waiter& waiter);
+  ReplicaLink* choose(const Waiter& waiter);
   bool enough_without_ejected() const;
   void judge(Waiter& waiter, ReplicaLink& link, Outcome outcome);
   void push(Waiter& waiter, bool front);
@@ -126,8 +127,11 @@ class DeploymentQueue final : public SlotTaker {
   DeploymentRecord record_;
   Duration timeout_ = 60s;
   bool removed_ = false;
-  std::vector<std::unique_ptr<ReplicaLink>> links_;    // may get new calls
+  std::vector<std::unique_ptr<ReplicaLink>> links_;    // may get new calls; those of this node first
   std::vector<std::unique_ptr<ReplicaLink>> leaving_;  // finish what runs
+  size_t local_links_ = 0;
+  ReplicaLink* chosen_ = nullptr;  // of links_, by the last choice; null: the next request makes one
+  TimePoint chosen_at_{};
   Waiter* first_ = nullptr;
   Waiter* last_ = nullptr;
   size_t waiting_ = 0;
@@ -136,6 +140,7 @@ class DeploymentQueue final : public SlotTaker {
   uint32_t next_link_ = 0;
   policy::RetryBudget retry_budget_;
   policy::Outliers outliers_;
+  policy::Bursts bursts_;
   async::Timer probe_timer_;  // an ejected replica may be probed by what waits
   std::shared_ptr<RouteStats> stats_;
 };

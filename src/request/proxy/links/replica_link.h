@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "domain/table.h"
+#include "policy/burst.h"
 #include "policy/outlier.h"
 #include "request/proxy/admit/slots.h"
 #include "transport/frame/link.h"
@@ -46,6 +47,10 @@ class ReplicaLink {
 
   policy::OutlierMember& outlier() { return outlier_; }  // its queue's Outliers know it
 
+  // How long a request keeps its loop busy; its queue's Bursts know it.
+  policy::BusyEstimate& busy() { return busy_; }
+  uint32_t last_busy_ns() const { return link_ ? link_->busy_ns() : 0; }
+
   // True for the first of the calls that a broken connection takes with it: together they are one failure.
   bool note_break() { return std::exchange(noted_break_, connection()) != connection(); }
 
@@ -70,6 +75,7 @@ class ReplicaLink {
   Events events_;
   std::unique_ptr<frame::Link> link_;
   policy::OutlierMember outlier_;
+  policy::BusyEstimate busy_;
   uint64_t noted_break_ = ~uint64_t{0};
   bool leaving_ = false;
   size_t calls_ = 0;
