@@ -41,7 +41,7 @@ LIBRARIES = {
     "yaml-cpp": (["yaml-cpp/"], ["domain/*.cc"]),
     "CLI11": (["CLI/"], ["control/cli/*.cc", "bin/*.cc"]),
     "nghttp2": (["nghttp2/"], [
-        "transport/http/*.cc", "transport/http/hpack_nghttp2.h", "transport/backend/*.cc"]),
+        "transport/http/*_test.cc", "transport/http/hpack_nghttp2.h", "transport/backend/*.cc"]),
     "protobuf": (["google/protobuf/"], [
         "*wire*.cc", "transport/grpc/*.cc", "request/runtime/oip/*.cc", "request/proxy/*.cc"]),
     "simdjson": (["simdjson"], ["request/runtime/oip/*.cc"]),

@@ -36,7 +36,7 @@ class Lint(unittest.TestCase):
     def test_a_tree_that_keeps_the_rules_passes(self):
         self.plant("src/policy/balance.cc", '#include "domain/table.h"\n#include <vector>\n')
         self.plant("src/request/replica/inbox.cc", '#include "request/runtime/contract.h"\n')
-        self.plant("src/transport/http/h2.cc", "#include <nghttp2/nghttp2.h>\n")
+        self.plant("src/transport/backend/h2.cc", "#include <nghttp2/nghttp2.h>\n")
         self.plant("src/engine/wire.cc", '#include "colony/engine/v1/engine.pb.h"\n')
         self.assertEqual(run("includes.py", self.root), (0, ""))
 

@@ -188,13 +188,12 @@ TEST_P(ProxyBackend, ABackendsInterimRepliesReachTheClient) {
   auto c = w.client();
   c->send("POST /hold HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n");
   ASSERT_TRUE(w.until([&] { return r.service.calls.size() == 1; }));
-  EXPECT_TRUE(w.until([&] { return has(c->text, "HTTP/1.1 100 Continue\r\n\r\n"); }, 1s)) << "the server wants it";
+  EXPECT_TRUE(w.until([&] { return has(c->text, "HTTP/1.1 100 "); }, 1s)) << "the server wants it";
   c->take();
-  if (string(GetParam()) == "http1") {
-    r.service.last().exchange->reply("HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n", {}, http::More::kYes);
-    EXPECT_TRUE(w.until([&] { return c->text == "HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n"; }, 1s)) << c->text;
-    c->take();
-  }
+  r.service.last().exchange->reply("HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n", {}, http::More::kYes);
+  EXPECT_TRUE(w.until([&] { return has(c->text, "link: x\r\n\r\n"); }, 1s));
+  EXPECT_TRUE(c->text.starts_with("HTTP/1.1 103 ")) << c->text;
+  c->take();
   c->send("body");
   ASSERT_TRUE(w.until([&] { return r.service.last().body == "body"; }));
   r.service.last().release("done");

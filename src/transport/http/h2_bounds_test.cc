@@ -109,7 +109,7 @@ TEST_F(H2BoundsTest, TrailersThatExplodeEndTheConnection) {
 }
 
 TEST_F(H2BoundsTest, AStreamWhoseWindowStaysShutIsGivenUpAndTheOthersAreServed) {
-  start({.idle_timeout = 30s});
+  start({.idle_timeout = 100s, .send_timeout = 30s});
   service.on_end = [](H2TestService::Seen& s) {
     s.exchange->reply("HTTP/1.1 200 OK\r\n\r\n", s.path == "/" ? std::string(200'000, 'x') : "small", More::kNo);
   };
@@ -130,7 +130,7 @@ TEST_F(H2BoundsTest, AStreamWhoseWindowStaysShutIsGivenUpAndTheOthersAreServed) 
 }
 
 TEST_F(H2BoundsTest, AStreamWhoseWindowOpensSlowlyIsNotGivenUp) {
-  start({.idle_timeout = 30s});
+  start({.idle_timeout = 30s, .send_rate = 0});
   service.on_end = [](H2TestService::Seen& s) {
     s.exchange->reply("HTTP/1.1 200 OK\r\n\r\n", std::string(100, 'x'), More::kNo);
   };
@@ -144,7 +144,7 @@ TEST_F(H2BoundsTest, AStreamWhoseWindowOpensSlowlyIsNotGivenUp) {
 }
 
 TEST_F(H2BoundsTest, AReplyThatPausesIsNotTakenForOneThatIsStuck) {
-  start({.idle_timeout = 30s});
+  start({.idle_timeout = 30s, .send_timeout = 30s});
   service.on_end = [](H2TestService::Seen& s) { s.exchange->reply("HTTP/1.1 200 OK\r\n\r\n", "x", More::kYes); };
   send(raw_headers(1, true) + raw_frame(kSettings, 0, 0, std::string("\0\4", 2) + u32(0)) +
        raw_frame(kWindowUpdate, 0, 1, u32(1000)) + raw_headers(3, true));

@@ -1,17 +1,29 @@
-// H2Connection: one turn is one nghttp2 read of what has come, then one gathered write of everything that was submitted
-// meanwhile, by requests of this connection or by whoever replied to them in the same turn.
+// H2Connection: its streams, frames out, drain and the end.
 #include "transport/http/h2_connection.h"
-
-#include <fmt/core.h>
-#include <nghttp2/nghttp2.h>
 
 #include <algorithm>
 #include <utility>
 
 #include "base/log.h"
-#include "transport/http/h2_callbacks.h"
+#include "transport/http/h2_field.h"
 
 namespace colony::http {
+namespace {
+
+// What connections of one thread share, so that an idle one holds neither: objects of requests, and buffers for the
+// frames of a turn.
+struct Spares {
+  static constexpr size_t kMostStreams = 1024, kMostBuffers = 64, kMostOfBuffer = 64 * 1024;  // LIMIT
+  std::vector<std::unique_ptr<H2Stream>> streams;
+  std::vector<std::string> buffers;
+
+  static Spares& of_this_thread() {
+    static thread_local Spares spares;
+    return spares;
+  }
+};
+
+}  // namespace
 
 std::unique_ptr<Connection> serve_http2(std::unique_ptr<async::Stream> stream, ConnectionContext& context) {
   return std::make_unique<H2Connection>(std::move(stream), context);
@@ -21,13 +33,20 @@ H2Connection::H2Connection(std::unique_ptr<async::Stream> stream, ConnectionCont
     : context_(context),
       stream_(std::move(stream)),
       peer_(stream_->peer()),
+      decoder_(H2Field::marks()),
+      window_size_(static_cast<uint32_t>(std::clamp<size_t>(context.options.body_window, 1, kH2MaxWindow))),
+      stream_window_(kH2Window),
       turn_end_(context.loop, [this] { end_of_turn(); }),
       again_timer_(context.loop, [this] { mark_dirty(); }),
-      idle_timer_(context.loop, [this] { drain(); }),
+      idle_timer_(context.loop,
+                  [this] {
+                    context_.stats.hit(Limit::kIdle);
+                    drain();
+                  }),
       head_timer_(context.loop,
                   [this] {
-                    ++context_.stats.bad_requests;
-                    terminate(NGHTTP2_ENHANCE_YOUR_CALM);
+                    context_.stats.hit(Limit::kHeadTime);
+                    fail(H2Error::kEnhanceYourCalm);
                   }),
       end_timer_(context.loop,
                  [this] {
@@ -45,10 +64,25 @@ H2Connection::H2Connection(std::unique_ptr<async::Stream> stream, ConnectionCont
                      stalled_at_ = pending;
                      stall_timer_.arm_after(context_.options.idle_timeout);
                    }),
-      stuck_timer_(context.loop, [this] { give_up_on_stuck(); }) {
-  session_ = new_h2_session(*this, context.options);
+      limit_timer_(context.loop, [this] { on_limit_timer(); }) {
   stream_->set_handler(this);
   head_timer_.arm_after(context.options.head_timeout);
+  const auto streams = static_cast<uint32_t>(std::clamp<size_t>(context.options.max_streams, 1, 1 << 20));
+  const std::pair<H2Setting, uint32_t> settings[] = {{H2Setting::kMaxStreams, streams},
+                                                     {H2Setting::kInitialWindow, window_size_},
+                                                     {H2Setting::kMaxHeaderList, H2HeadReader::kMaxListBytes}};
+  h2_append_head(out(), std::size(settings) * 6, H2Type::kSettings, 0, 0);
+  for (const auto& [name, value] : settings) {
+    char entry[6] = {0, static_cast<char>(name)};
+    h2_put32(entry + 2, value);
+    out_.append(entry, sizeof entry);
+  }
+  // Room for every stream's whole window: streams that nobody reads cannot take the others' share.
+  whole_window_ = std::clamp<int64_t>(int64_t{window_size_} * (int64_t{streams} + 1), kH2Window, kH2MaxWindow);
+  receive_window_ = whole_window_;
+  if (whole_window_ > kH2Window) {
+    h2_append_number(out_, H2Type::kWindowUpdate, 0, static_cast<uint32_t>(whole_window_ - kH2Window));
+  }
   mark_dirty();
 }
 
@@ -57,26 +91,11 @@ H2Connection::~H2Connection() {
     over_ = true;
     while (streams_ != nullptr) finish_request(*streams_, false);
   }
-  nghttp2_session_del(session_);
-}
-
-size_t H2Connection::on_bytes(std::string_view data) {
-  if (ending_ || lingering_ || over_) return data.size();
-  in_session_ = true;
-  const auto rc = nghttp2_session_mem_recv(session_, reinterpret_cast<const uint8_t*>(data.data()), data.size());
-  in_session_ = false;
-  if (rc < 0 && !ending_) {
-    ++context_.stats.bad_requests;
-    LOG(debug, "{}: HTTP/2 input refused: {}", peer_, nghttp2_strerror(static_cast<int>(rc)));
-    terminate(rc == NGHTTP2_ERR_FLOODED ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_PROTOCOL_ERROR);
-  }
-  deliver();
-  mark_dirty();
-  return data.size();
 }
 
 void H2Connection::on_drained() {
   stall_timer_.cancel();
+  span_since_ = TimePoint::max();
   if (lingering_) end_timer_.arm_after(kLinger);
   mark_dirty();
 }
@@ -85,6 +104,8 @@ void H2Connection::on_drained() {
 void H2Connection::on_end() { finish(); }
 
 void H2Connection::on_closed(const Error&) { finish(); }
+
+// ---- drain and the end ----
 
 void H2Connection::drain() {
   if (draining_ || ending_ || over_) return;
@@ -99,110 +120,132 @@ void H2Connection::drain_gently() {
   draining_ = true;
   // First "no more, please", and the last id only when the client has surely read that: what it sent meanwhile is served.
   notice_sent_ = true;
-  nghttp2_submit_shutdown_notice(session_);
-  nghttp2_submit_ping(session_, NGHTTP2_FLAG_NONE, nullptr);
+  goaway(kH2MaxWindow, H2Error::kNoError);
+  h2_append_head(out_, 8, H2Type::kPing, 0, 0);
+  out_.append(8, '\0');
   end_timer_.arm_after(kDrainNotice);
   mark_dirty();
 }
 
 void H2Connection::final_goaway() {
   notice_sent_ = false;
-  draining_ = true;
+  draining_ = goaway_sent_ = true;
   end_timer_.cancel();
-  nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(session_),
-                        NGHTTP2_NO_ERROR, nullptr, 0);
+  goaway(last_id_, H2Error::kNoError);
   mark_dirty();
 }
 
-void H2Connection::terminate(uint32_t h2_error) {
+void H2Connection::terminate(H2Error error) {
   if (ending_ || over_) return;
-  ending_ = true;
-  nghttp2_session_terminate_session2(session_, nghttp2_session_get_last_proc_stream_id(session_), h2_error);
+  ending_ = goaway_sent_ = true;
+  goaway(last_id_, error);
   end_timer_.arm_after(kLinger);
   mark_dirty();
 }
 
-void H2Connection::charge_reset() {
-  if (!guard_.resets.take(context_.loop.now())) terminate(NGHTTP2_ENHANCE_YOUR_CALM);
+// WHY not closed at once: unread bytes in the socket would turn the close into a reset, which can destroy the GOAWAY on
+// its way.
+void H2Connection::linger() {
+  lingering_ = true;
+  while (streams_ != nullptr) finish_request(*streams_, streams_->reply_sent_ && !streams_->aborted_);
+  closed_.clear();
+  stream_->shutdown_write();
+  for (async::Timer* t : {&idle_timer_, &head_timer_, &limit_timer_}) t->cancel();
+  // Replies that are still on their way have the time that any reply has; on_drained shortens it.
+  end_timer_.arm_after(ending_ || stream_->pending() == 0 ? kLinger : context_.options.idle_timeout);
 }
 
-// ---- requests ----
+void H2Connection::finish() {
+  if (over_) return;
+  over_ = true;
+  for (async::Timer* t : {&idle_timer_, &head_timer_, &stall_timer_, &limit_timer_, &end_timer_}) t->cancel();
+  while (streams_ != nullptr) finish_request(*streams_, streams_->reply_sent_ && !streams_->aborted_);
+  closed_.clear();
+  context_.on_closed(*this);
+}
 
-H2Stream* H2Connection::open_stream(int32_t id) {
+// ---- streams ----
+
+H2Stream& H2Connection::open_stream(uint32_t id) {
+  auto& spare = Spares::of_this_thread().streams;
   std::unique_ptr<H2Stream> fresh;
-  if (recycled_.empty()) {
-    fresh = std::make_unique<H2Stream>(*this);
+  if (spare.empty()) {
+    fresh = std::make_unique<H2Stream>();
   } else {
-    fresh = std::move(recycled_.back());
-    recycled_.pop_back();
+    fresh = std::move(spare.back());
+    spare.pop_back();
   }
   H2Stream* s = fresh.release();  // owned by the list
-  s->reset(id);
+  s->reset(*this, id);
+  s->receive_window_ = stream_window_;
+  s->window_ = initial_window_;
   s->next_ = streams_;
   if (streams_ != nullptr) streams_->previous_ = s;
   streams_ = s;
+  open_.add(id, s);
   if (stream_count_++ == 0) idle_timer_.cancel();
-  return s;
+  ++bodies_;
+  return *s;
 }
 
-void H2Connection::start_request(H2Stream& s) {
-  if (s.refused_) return;
-  if (s.head_.too_large()) return refuse(s, 431, "the header list is larger than 64 KiB");
-  if (!s.head_.problem().empty()) return refuse(s, 400, s.head_.problem());
-  if (s.head_.is_connect()) return refuse(s, 501, "CONNECT is not served");
-  RequestHead head;
-  ParseError error;
-  switch (parse_request_head(s.head_.finish(!s.end_stream_), head, error)) {
-    case ParseState::kComplete: break;
-    case ParseState::kNeedMore: return refuse(s, 400, "the request's head is broken");
-    case ParseState::kBad: return refuse(s, error.status, error.message);
+// Takes it out of everything but the list.
+void H2Connection::detach(H2Stream& s) {
+  s.closed_ = true;
+  open_.remove(s.id_);
+  if (s.request_ended_)
+    guard_.ids.ended(s.id_);
+  else
+    --bodies_;
+  if (s.unconsumed_ > 0) give_back(nullptr, std::exchange(s.unconsumed_, 0));
+  unqueue(s);
+  buffered_ -= s.buffered();
+  s.pending_.clear();
+  s.sent_ = 0;
+  if (s.blocked_) {
+    s.blocked_ = false;
+    --blocked_count_;
   }
-  s.is_head_ = head.method == "HEAD";
+}
+
+void H2Connection::close_stream(H2Stream& s) {
+  if (s.closed_) return;
+  detach(s);
+  closed_.push_back(&s);
+  if (!s.reply_sent_ && !s.aborted_) charge_reset();
+}
+
+void H2Connection::reset_stream(H2Stream& s, H2Error error) {
+  h2_append_number(out(), H2Type::kRstStream, s.id_, static_cast<uint32_t>(error));
+  close_stream(s);
+  mark_dirty();
+}
+
+void H2Connection::charge_reset() {
+  if (!guard_.resets.take(context_.loop.now())) terminate(H2Error::kEnhanceYourCalm);
+}
+
+void H2Connection::start_request(H2Stream& s, const RequestHead& head, bool end_stream) {
   s.is_grpc_ = head.is_grpc();
   s.counted_ = true;
   ++open_requests_;
   ++context_.stats.requests;
   ++context_.stats.open_requests;
-  s.handler_ = context_.service.on_request(s, head);
-  if (head.expect_continue && !s.end_stream_ && !s.replied_) {
-    std::string name = ":status", value = "100";
-    const nghttp2_nv status{reinterpret_cast<uint8_t*>(name.data()), reinterpret_cast<uint8_t*>(value.data()),
-                            name.size(), value.size(), NGHTTP2_NV_FLAG_NONE};
-    nghttp2_submit_headers(session_, NGHTTP2_FLAG_NONE, s.id_, nullptr, &status, 1, nullptr);
-  }
-  if (s.end_stream_) {
+  s.expecting_ = head.expect_continue && !end_stream;
+  s.body_since_ = context_.loop.now();
+  if (end_stream) {
     s.request_ended_ = true;
-    s.handler_->on_end({});
+    --bodies_;
   }
+  s.handler_ = context_.service.on_request(s, head);
+  if (!context_.options.relay_continue && !s.replied_) s.go_on();
+  if (end_stream && s.handler_ != nullptr) s.handler_->on_end({});
 }
 
-void H2Connection::refuse(H2Stream& s, int status, std::string_view why) {
-  ++context_.stats.bad_requests;
-  s.refused_ = true;
-  s.request_ended_ = s.end_stream_;
-  s.is_head_ = s.head_.method() == "HEAD";
-  const std::string_view reason = status == 431 ? limit_name(Limit::kHeadBytes) : "bad_request";
-  const std::string body =  // static texts of ours
-      fmt::format(R"({{"error":"{}","code":"INVALID_ARGUMENT","reason":"{}"}})", why, reason);
-  HeadWriter head = HeadWriter::reply(status);
-  head.field("content-type", "application/json").field("x-colony-reason", reason);
-  s.reply(head.finish(), body, More::kNo);
-}
-
-void H2Connection::close_stream(H2Stream& s) {
-  if (s.closed_) return;
-  s.closed_ = true;
-  if (s.unconsumed_ > 0) nghttp2_session_consume_connection(session_, std::exchange(s.unconsumed_, 0));
-  buffered_ -= s.buffered();
-  s.pending_.clear();
-  s.sent_ = 0;
-  s.view_ = {};
-  if (s.blocked_) {
-    s.blocked_ = false;
-    --blocked_count_;
-  }
-  closed_.push_back(&s);
-  if (!s.reply_sent_ && !s.aborted_) charge_reset();
+void H2Connection::request_ended(H2Stream& s, std::string_view trailers) {
+  if (s.closed_ || s.request_ended_) return;
+  s.request_ended_ = true;
+  --bodies_;
+  if (s.handler_ != nullptr) s.handler_->on_end(trailers);
 }
 
 void H2Connection::finish_request(H2Stream& s, bool ok) {
@@ -213,38 +256,86 @@ void H2Connection::finish_request(H2Stream& s, bool ok) {
     --open_requests_;
     --context_.stats.open_requests;
   }
-  s.closed_ = true;
+  if (!s.closed_) detach(s);
   std::unique_ptr<H2Stream> done(&s);
   if (s.handler_ != nullptr) std::exchange(s.handler_, nullptr)->on_done(ok);
-  if (!over_ && recycled_.size() < kRecycled) recycled_.push_back(std::move(done));
+  done->trim();
+  auto& spare = Spares::of_this_thread().streams;
+  if (spare.size() < Spares::kMostStreams) spare.push_back(std::move(done));
+}
+
+// The client is told when half of a window is free again: few frames, and it never waits while there is room.
+void H2Connection::give_back(H2Stream* s, size_t bytes) {
+  if (ending_ || lingering_ || over_) return;
+  credit_ += static_cast<int64_t>(bytes);
+  if (credit_ * 2 >= whole_window_) {
+    receive_window_ += credit_;
+    h2_append_number(out(), H2Type::kWindowUpdate, 0, static_cast<uint32_t>(std::exchange(credit_, 0)));
+    mark_dirty();
+  }
+  if (s == nullptr || s->closed_ || s->request_ended_) return;
+  s->credit_ += bytes;
+  if (static_cast<int64_t>(s->credit_) * 2 < stream_window_) return;
+  s->receive_window_ += static_cast<int64_t>(s->credit_);
+  h2_append_number(out(), H2Type::kWindowUpdate, s->id_, static_cast<uint32_t>(std::exchange(s->credit_, 0)));
+  mark_dirty();
+  const TimePoint held = std::exchange(s->held_since_, TimePoint::max());
+  if (held != TimePoint::max()) s->body_since_ += context_.loop.now() - held;
 }
 
 // ---- output ----
 
-void H2Connection::mark_dirty() {
-  if (!over_) turn_end_.schedule();
+std::string& H2Connection::out() {
+  auto& spare = Spares::of_this_thread().buffers;
+  if (out_.capacity() >= kH2FrameHead + 8 || spare.empty()) return out_;
+  out_ = std::move(spare.back());
+  spare.pop_back();
+  return out_;
 }
 
-void H2Connection::pull() {
-  if (in_session_ || broken_ || over_) return;
-  in_session_ = true;
-  pull_stopped_ = false;
-  const size_t pending = stream_->pending();
-  for (;;) {
-    if (out_.size() + pending >= kOutbox) {
-      pull_stopped_ = true;
-      break;
+void H2Connection::goaway(uint32_t last, H2Error error) {
+  h2_append_head(out(), 8, H2Type::kGoaway, 0, 0);
+  char payload[8];
+  h2_put32(h2_put32(payload, last), static_cast<uint32_t>(error));
+  out_.append(payload, sizeof payload);
+}
+
+void H2Connection::queue(H2Stream& s) {
+  if (s.ready_) return;
+  s.ready_ = true;
+  ++ready_count_;
+  s.next_ready_ = nullptr;
+  s.previous_ready_ = last_ready_;
+  (last_ready_ != nullptr ? last_ready_->next_ready_ : first_ready_) = &s;
+  last_ready_ = &s;
+}
+
+void H2Connection::unqueue(H2Stream& s) {
+  if (!s.ready_) return;
+  s.ready_ = false;
+  --ready_count_;
+  (s.previous_ready_ != nullptr ? s.previous_ready_->next_ready_ : first_ready_) = s.next_ready_;
+  (s.next_ready_ != nullptr ? s.next_ready_->previous_ready_ : last_ready_) = s.previous_ready_;
+}
+
+// One frame of each in turn, so that a large reply holds no small one up.
+void H2Connection::pump() {
+  pump_stopped_ = false;
+  size_t in_vain = 0;
+  while (first_ready_ != nullptr && in_vain <= ready_count_) {
+    if (outbox_full()) {
+      pump_stopped_ = true;
+      return;
     }
-    const uint8_t* bytes = nullptr;
-    if (out_.capacity() < 2048) out_.reserve(2048);
-    const auto n = nghttp2_session_mem_send(session_, &bytes);
-    if (n <= 0) {
-      broken_ = n < 0;
-      break;
-    }
-    out_.append(reinterpret_cast<const char*>(bytes), static_cast<size_t>(n));
+    H2Stream& s = *first_ready_;
+    unqueue(s);
+    in_vain = s.send_kept() ? 0 : in_vain + 1;
+    if (s.sendable()) queue(s);
   }
-  in_session_ = false;
+}
+
+void H2Connection::mark_dirty() {
+  if (!over_) turn_end_.schedule();
 }
 
 bool H2Connection::deliver() {
@@ -274,77 +365,38 @@ bool H2Connection::deliver() {
 
 void H2Connection::flush() {
   if (out_.empty()) return;
+  written_ += out_.size();
   stream_->write_now(out_);
-  if (out_.capacity() > (stream_count_ == 0 ? 2048 : 64 * 1024)) {
-    out_ = std::string();
-  } else {
-    out_.clear();
-  }
+  out_.clear();
+  auto& spare = Spares::of_this_thread().buffers;
+  if (out_.capacity() <= Spares::kMostOfBuffer && spare.size() < Spares::kMostBuffers) spare.push_back(std::move(out_));
+  out_ = std::string();
 }
 
 void H2Connection::end_of_turn() {
-  if (over_) return;
+  if (over_ || lingering_) return;
   for (int round = 0; round < 4; ++round) {
-    pull();
+    pump();
     const bool more = deliver();
-    if (pull_stopped_ && stream_->pending() == 0) {
+    if (over_) return;
+    if (pump_stopped_ && stream_->pending() == 0) {
       flush();
     } else if (!more) {
       break;
     }
   }
   flush();
-  const size_t pending = stream_->pending();
-  if (pending > 0) {
-    if (!stall_timer_.armed()) {
-      stalled_at_ = pending;
-      stall_timer_.arm_after(context_.options.idle_timeout);
-    }
-  } else if (pull_stopped_) {
-    again_timer_.arm_after(Duration::zero());
-  }
-  if (broken_) return finish();
-  if (buffered_ > 0 && !stuck_timer_.armed()) stuck_timer_.arm_after(context_.options.idle_timeout);
-  if (!lingering_ && nghttp2_session_want_read(session_) == 0 && nghttp2_session_want_write(session_) == 0) {
-    return linger();
-  }
-  if (stream_count_ == 0 && !idle_timer_.armed() && !closing()) {
-    idle_timer_.arm_after(context_.options.idle_timeout);
-  }
-}
-
-// A client that takes nothing at all is the stall timer's; here the connection moves and a stream does not, because its
-// own window is never opened. What it holds of our memory is given back.
-void H2Connection::give_up_on_stuck() {
-  if (over_ || lingering_) return;
-  const bool others_first = pull_stopped_ || stream_->pending() > 0;
-  for (H2Stream* s = streams_; s != nullptr; s = s->next_) {
-    const bool moved = std::exchange(s->moved_, false);
-    if (s->buffered() == 0 || moved || others_first) continue;
-    s->abort(deadline_exceeded("the client has not taken any of the reply for too long", "reply_not_taken"));
-  }
-  if (buffered_ > 0) stuck_timer_.arm_after(context_.options.idle_timeout);
-}
-
-// WHY not closed at once: unread bytes in the socket would turn the close into a reset, which can destroy the GOAWAY on
-// its way.
-void H2Connection::linger() {
-  lingering_ = true;
-  while (streams_ != nullptr) finish_request(*streams_, streams_->reply_sent_ && !streams_->aborted_);
-  closed_.clear();
-  stream_->shutdown_write();
-  for (async::Timer* t : {&idle_timer_, &head_timer_, &stuck_timer_}) t->cancel();
-  // Replies that are still on their way have the time that any reply has; on_drained shortens it.
-  end_timer_.arm_after(ending_ || stream_->pending() == 0 ? kLinger : context_.options.idle_timeout);
-}
-
-void H2Connection::finish() {
   if (over_) return;
-  over_ = true;
-  for (async::Timer* t : {&idle_timer_, &head_timer_, &stall_timer_, &stuck_timer_, &end_timer_}) t->cancel();
-  while (streams_ != nullptr) finish_request(*streams_, streams_->reply_sent_ && !streams_->aborted_);
-  closed_.clear();
-  context_.on_closed(*this);
+  const size_t pending = stream_->pending();
+  note_pending(pending);
+  if (pending == 0 && pump_stopped_) again_timer_.arm_after(Duration::zero());
+  const bool ended = ending_ || ((goaway_sent_ || goaway_received_) && stream_count_ == 0);
+  if (ended) return linger();
+  if (stream_count_ == 0) {
+    if (!idle_timer_.armed() && !closing()) idle_timer_.arm_after(context_.options.idle_timeout);
+  } else if (!limit_timer_.armed() && (bodies_ > 0 || buffered_ > 0)) {
+    arm_limit_timer();
+  }
 }
 
 }  // namespace colony::http

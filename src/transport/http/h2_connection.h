@@ -1,10 +1,11 @@
-// The server side of HTTP/2 on nghttp2: one H2Connection per stream of bytes, one H2Stream per request, which is the
-// Exchange that a Service sees. Internal to transport/http; connection.h has the face that the server uses.
-//   h2_connection.cc  bytes in, gathered bytes out, timers, drain, the end
-//   h2_callbacks.cc   what nghttp2 reports
+// The server side of HTTP/2: one H2Connection per stream of bytes, one H2Stream per request, which is the Exchange that a
+// Service sees. Internal to transport/http; connection.h has the face that the server uses.
+//   h2_input.cc       frames in
+//   h2_connection.cc  streams, frames out, drain, the end
 //   h2_stream.cc      the Exchange
-//   h2_head.cc        header lists to and from head text
-// WHY no nghttp2 header here: it is kept out of what others include.
+//   h2_limits.cc      what a client may send and how long it may take
+//   h2_head.h, hpack_decoder.h, hpack_encoder.h, h2_frame.h   the bytes, without a connection
+// WHY our own and not a library: docs/adr/0010-own-http2-server.md.
 #pragma once
 
 #include <memory>
@@ -15,22 +16,22 @@
 
 #include "async/deferred.h"
 #include "transport/http/connection.h"
+#include "transport/http/h2_frame.h"
 #include "transport/http/h2_guard.h"
 #include "transport/http/h2_head.h"
-
-struct nghttp2_session;
+#include "transport/http/h2_streams.h"
+#include "transport/http/hpack_decoder.h"
+#include "transport/http/hpack_encoder.h"
 
 namespace colony::http {
 
 class H2Connection;
 
-// One request. Owned by its connection, which recycles it; lives on the connection's loop. `handler` is null for a
-// request that no Service has seen (refused by us, or its head has not come whole).
+// One request. Owned by its connection while it is in its list, and otherwise by the thread's stock of spare ones; lives on
+// the connection's loop. `handler` is null for a request that no Service has seen or that was refused.
 // On failure: the stream's end reaches the handler as on_done(false), never inside one of the Exchange's own functions.
 class H2Stream final : public Exchange {
  public:
-  explicit H2Stream(H2Connection& connection) : connection_(connection) {}
-
   void reply(std::string_view block, std::string_view body, More more) override;
   void reply(const ReplyHead& head, std::string_view body, More more) override;
   void body(std::string_view data, More more) override;
@@ -46,50 +47,60 @@ class H2Stream final : public Exchange {
 
  private:
   friend class H2Connection;
-  friend struct H2Callbacks;
 
-  void reset(int32_t id);
-  size_t buffered() const { return pending_.size() - sent_ + view_.size(); }
-  // Appends n bytes of the body to `out`: what was kept first, then what the caller is showing.
-  void take(std::string& out, size_t n);
-  // Queues `data`; outside of the session it leaves at once as far as windows allow, and only the rest is copied.
+  void reset(H2Connection& connection, uint32_t id);
+  void trim();
+  void interim(const ReplyHead& head);
+  void go_on();  // 100 Continue to a client that waits for it
+  size_t buffered() const { return pending_.size() - sent_; }
+  bool ends_now() const { return reply_ended_ && !reply_sent_ && buffered() == 0; }
+  // There is something that its own window lets go.
+  bool sendable() const { return !closed_ && (ends_now() || (buffered() > 0 && window_ > 0)); }
+  // Sends `data` as far as windows and the outbox allow, and keeps the rest.
   void give(std::string_view data, bool last);
-  void keep_rest();
-  void submit_head(const ReplyHead& head, std::string_view body, More more);
+  bool send_kept();  // one frame of what was kept; false when the connection's window is shut
+  void send_data(std::string_view data, bool last);
+  void finish_sending();
 
-  H2Connection& connection_;
-  H2Stream* next_ = nullptr;  // the connection's list
-  H2Stream* previous_ = nullptr;
-  int32_t id_ = 0;
+  H2Connection* connection_ = nullptr;
+  H2Stream *next_ = nullptr, *previous_ = nullptr;              // the connection's list
+  H2Stream *next_ready_ = nullptr, *previous_ready_ = nullptr;  // those that wait for their turn to send
+  uint32_t id_ = 0;
 
   // The request.
-  H2HeadBuilder head_;
-  std::string trailers_;
   ExchangeHandler* handler_ = nullptr;
-  size_t unconsumed_ = 0;    // body bytes shown to the handler and not given back
-  bool end_stream_ = false;  // HEADERS said that nothing follows
+  size_t unconsumed_ = 0;       // body bytes shown to the handler and not given back
+  size_t credit_ = 0;           // given back, and not yet told to the client
+  int64_t receive_window_ = 0;  // what the client may still send
+  uint64_t received_ = 0;       // bytes of the body
+  std::optional<uint64_t> length_;
+  TimePoint body_since_,
+      held_since_;  // when the body began, moved on by what it was held back; since when it is held back
   bool request_ended_ = false;
-  bool counted_ = false;  // in stats.open_requests
-  bool refused_ = false;  // answered or reset by us; what still comes is dropped
+  bool counted_ = false;    // in stats.open_requests
+  bool expecting_ = false;  // its client waits for 100 Continue
   bool is_head_ = false, is_grpc_ = false;
 
   // The reply.
   std::string pending_;  // body bytes not yet in frames, from sent_ on
   size_t sent_ = 0;
-  std::string_view view_;  // the caller's own bytes, during a call only
   std::string reply_trailers_;
+  int64_t window_ = 0;  // what the client lets us send; below zero after it has made its windows smaller
+  // The span in which bytes wait for the client's window: when it began, and how many have left since.
+  TimePoint span_since_ = TimePoint::max();
+  uint64_t left_in_span_ = 0;
   bool replied_ = false;          // the head was given
   bool reply_ended_ = false;      // nothing more will be given
   bool reply_sent_ = false;       // END_STREAM has left for the outbox
-  bool waiting_ = false;          // nghttp2 was told that there are no bytes now
-  bool moved_ = false;            // bytes of its body have left since give_up_on_stuck() looked
+  bool ready_ = false;            // in the list of those that wait for their turn
   mutable bool blocked_ = false;  // the handler was told that there is no room
 
-  bool aborted_ = false;  // by the Service
-  bool closed_ = false;   // nghttp2 has forgotten it; on_done is due
+  bool aborted_ = false;  // on_done will say so
+  bool closed_ = false;   // no frame belongs to it any more; on_done is due
 };
 
-// Owned by the server. Owns its stream and its requests.
+// Owned by the server. Owns its stream and its requests. One turn is a read of what has come, and one write of everything
+// that was answered meanwhile, by requests of this connection or by whoever replied to them in the same turn.
 class H2Connection final : public Connection {
  public:
   H2Connection(std::unique_ptr<async::Stream> stream, ConnectionContext& context);
@@ -108,62 +119,136 @@ class H2Connection final : public Connection {
 
  private:
   friend class H2Stream;
-  friend struct H2Callbacks;
 
   static constexpr size_t kOutbox = 256 * 1024;          // LIMIT: bytes under way to the kernel
   static constexpr int64_t kStreamBuffer = 256 * 1024;   // reply bytes that one stream may hold
   static constexpr size_t kConnectionBuffer = 8u << 20;  // above this every stream gets only kStreamMinimum
   static constexpr int64_t kStreamMinimum = 16 * 1024;   // so that no stream can starve the others for good
-  static constexpr size_t kRecycled = 16;
   static constexpr Duration kLinger = 1s;
   static constexpr Duration kDrainNotice = 1s;
 
-  H2Stream* open_stream(int32_t id);
-  void close_stream(H2Stream& stream);  // nghttp2 has forgotten it
-  void start_request(H2Stream& stream);
-  void refuse(H2Stream& stream, int status, std::string_view why);
-  void finish_request(H2Stream& stream, bool ok);  // on_done, and the object is free again
-  void terminate(uint32_t h2_error);               // GOAWAY now, then the end
-  void charge_reset();                             // rapid reset
+  // Input. Each returns how much of what is there it has used; 0: it is not whole.
+  size_t take_preface(std::string_view data);
+  size_t take_frame(std::string_view data);
+  size_t take_data(std::string_view data);  // of a DATA frame that has begun
+  size_t begin_data(const H2FrameHead& head, std::string_view data);
+  void end_data();
+  // The bytes that a handler is being shown are the last of this stream.
+  bool is_last_of(uint32_t id) const { return in_data_ && data_ends_stream_ && data_stream_ == id && data_left_ == 0; }
+  bool charge(const H2FrameHead& head);  // false: a flood, and the connection has ended
+  void on_frame(const H2FrameHead& head, std::string_view payload);
+  void on_headers(const H2FrameHead& head, std::string_view payload);
+  void on_continuation(const H2FrameHead& head, std::string_view payload);
+  void on_block(uint32_t id, bool end_stream, std::string_view block);
+  void on_request_block(uint32_t id, bool end_stream, std::string_view block);
+  void on_trailers_block(H2Stream& stream, bool end_stream, std::string_view block);
+  void on_settings(const H2FrameHead& head, std::string_view payload);
+  bool on_setting(uint16_t name, uint32_t value);
+  void on_window_update(const H2FrameHead& head, std::string_view payload);
+  void on_reset(const H2FrameHead& head, std::string_view payload);
+  bool read_failed(H2Read read);  // the block ends the connection
+  void fail(H2Error error);       // what the client did wrong ends the connection
 
+  // Streams.
+  H2Stream& open_stream(uint32_t id);
+  void close_stream(H2Stream& stream);  // no frame belongs to it any more
+  void detach(H2Stream& stream);
+  void reset_stream(H2Stream& stream, H2Error error);
+  void start_request(H2Stream& stream, const RequestHead& head, bool end_stream);
+  void finish_request(H2Stream& stream, bool ok);  // on_done, and the object is free again
+  void request_ended(H2Stream& stream, std::string_view trailers);
+  void charge_reset();                             // rapid reset
+  void give_back(H2Stream* stream, size_t bytes);  // of what was received: the windows open again
+
+  // Limits.
+  struct Refusal {
+    int status;
+    std::string_view message;
+    std::optional<Limit> limit;
+  };
+  static Refusal refusal_of(int status, std::string_view problem);
+  std::optional<Refusal> over_limit(const RequestHead& head) const;
+  void hold_to_body_limit(H2Stream& stream);
+  void refuse(H2Stream& stream, const Refusal& refusal);
+  TimePoint body_due(const H2Stream& stream) const;
+  TimePoint look_at_body(H2Stream& stream);  // until when it need not be looked at again
+  TimePoint look_at_reply(H2Stream& stream);
+  TimePoint look_at_outbox();
+  void on_limit_timer();
+  void arm_limit_timer();
+  void note_pending(size_t pending);
+
+  // Output.
+  std::string& out();
+  bool outbox_full() const { return out_.size() + stream_->pending() >= kOutbox; }
+  void queue(H2Stream& stream);  // it waits for its turn to send
+  void unqueue(H2Stream& stream);
+  void pump();  // frames of those that wait
+  void goaway(uint32_t last, H2Error error);
   void mark_dirty();
-  void pull();  // frames from the session into out_
   void end_of_turn();
   bool deliver();  // on_done and on_writable that are due; false when none was
   void flush();    // out_ to the stream
+
+  // The end.
+  void terminate(H2Error error);  // GOAWAY now, then the end
   void final_goaway();
-  void give_up_on_stuck();  // streams whose client gives them no window
-  void linger();            // our half is ended; wait a little for the peer's
-  void finish();            // everybody gets on_done(false), then on_closed
+  void linger();  // our half is ended; wait a little for the peer's
+  void finish();  // everybody gets on_done(false), then on_closed
 
   ConnectionContext& context_;
   std::unique_ptr<async::Stream> stream_;
-  nghttp2_session* session_ = nullptr;
   std::string peer_;
   H2Guard guard_;
+  HpackDecoder decoder_;
+  HpackEncoder encoder_;
 
+  // Input.
+  std::string block_;          // a header block that is not whole yet
+  uint32_t block_stream_ = 0;  // whose; 0: none
+  bool block_ends_stream_ = false;
+  uint32_t data_stream_ = 0;  // of the DATA frame that has begun
+  size_t data_left_ = 0, padding_left_ = 0;
+  bool in_data_ = false, data_ends_stream_ = false;
+  uint32_t last_id_ = 0;                   // the highest that we have taken
+  const uint32_t window_size_;             // of a stream, as we tell the client
+  int64_t stream_window_;                  // what it may assume: the default until it has acknowledged ours
+  int64_t whole_window_, receive_window_;  // of the connection, and what is left of it
+  int64_t credit_ = 0;                     // given back, and not yet told
+
+  // Streams.
+  H2Streams<H2Stream> open_;
   H2Stream* streams_ = nullptr;
   size_t stream_count_ = 0, open_requests_ = 0;
+  size_t bodies_ = 0;              // streams whose request has not ended
   size_t blocked_count_ = 0;       // streams with blocked_
   size_t buffered_ = 0;            // over all streams
   std::vector<H2Stream*> closed_;  // on_done is due
-  std::vector<std::unique_ptr<H2Stream>> recycled_;
 
-  std::string out_;          // frames of this turn
-  bool in_session_ = false;  // inside nghttp2: nothing may be pulled
-  bool delivering_ = false;
+  // Output.
+  std::string out_;  // frames of this turn
+  H2Stream *first_ready_ = nullptr, *last_ready_ = nullptr;
+  size_t ready_count_ = 0;
+  int64_t send_window_ = kH2Window, initial_window_ = kH2Window;  // as the client says
+  uint64_t written_ = 0;
+  uint64_t left_at_span_ = 0;                // of written_, what had left when the span began
+  TimePoint span_since_ = TimePoint::max();  // in which bytes wait for the client
+
+  bool preface_seen_ = false;
   bool greeted_ = false;       // the client's SETTINGS have come
-  bool pull_stopped_ = false;  // because out_ was full
-  bool broken_ = false;        // nghttp2 gave up: nothing can be sent any more
+  bool acknowledged_ = false;  // it has ours
+  bool delivering_ = false;
+  bool pump_stopped_ = false;  // because the outbox was full
   bool draining_ = false, notice_sent_ = false;
-  bool ending_ = false;  // GOAWAY for good: nothing is read any more
+  bool goaway_sent_ = false, goaway_received_ = false;  // ours: the one that names the last stream
+  bool ending_ = false;                                 // GOAWAY for good: nothing is read any more
   bool lingering_ = false;
   bool over_ = false;
   size_t stalled_at_ = 0;  // bytes pending when stall_timer_ was armed
 
   async::Deferred turn_end_;
   async::Timer again_timer_;  // the kernel takes everything: other connections come first
-  async::Timer idle_timer_, head_timer_, end_timer_, stall_timer_, stuck_timer_;
+  async::Timer idle_timer_, head_timer_, end_timer_, stall_timer_, limit_timer_;
 };
 
 }  // namespace colony::http

@@ -254,6 +254,50 @@ TEST_F(H2ConnectionTest, ExpectContinueIsAnswered) {
   EXPECT_EQ(call->body, "late");
 }
 
+TEST_F(H2ConnectionTest, AReplyAtOnceToAWholeRequestResetsNothing) {
+  service.on_request_fn = [](Seen& s) {
+    if (s.path == "/head") s.exchange->reply("HTTP/1.1 200 OK\r\n\r\n", "now", More::kNo);
+  };
+  service.on_body = [](Seen& s, std::string_view) { s.exchange->reply("HTTP/1.1 200 OK\r\n\r\n", "now", More::kNo); };
+  start();
+  H2RawPeer peer(*loop, async::Endpoint{"sim:80"});
+  peer.send(raw_headers(1, true, "GET", "/head") + raw_headers(3, false, "GET", "/body") + raw_frame(0, 1, 3, "all"));
+  loop->run_ready();
+  EXPECT_EQ(peer.count(0), 2u);
+  EXPECT_EQ(peer.count(3), 0u) << "RST_STREAM";
+  ASSERT_EQ(service.seen.size(), 2u);
+  EXPECT_TRUE(service.seen[0]->ended);
+  EXPECT_TRUE(service.seen[0]->ok);
+  EXPECT_TRUE(service.seen[1]->ok);
+}
+
+TEST_F(H2ConnectionTest, InterimRepliesGoBeforeTheReply) {
+  service.on_end = [](Seen& s) {
+    s.exchange->reply("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", {}, More::kYes);
+    s.exchange->reply("HTTP/1.1 102 Processing\r\n\r\n", {}, More::kYes);
+    s.exchange->reply("HTTP/1.1 200 OK\r\n\r\n", "at last", More::kNo);
+  };
+  start();
+  auto call = client->get("/");
+  ASSERT_TRUE(until([&] { return call->closed; }));
+  EXPECT_EQ(call->informational, (std::vector<int>{103, 102}));
+  EXPECT_EQ(call->status, 200);
+  EXPECT_EQ(call->body, "at last");
+  EXPECT_EQ(call->error, kNoError);
+}
+
+TEST_F(H2ConnectionTest, AHeadThatIsLongerThanAFrameIsSplit) {
+  service.on_end = [](Seen& s) {
+    s.exchange->reply("HTTP/1.1 200 OK\r\nx-large: " + std::string(40'000, 'v') + "\r\n\r\n", "body", More::kNo);
+  };
+  start();
+  auto call = client->call("GET", "/", {{"x-long", std::string(40'000, '!')}}, {}, true);
+  ASSERT_TRUE(until([&] { return call->closed; }));
+  EXPECT_EQ(call->headers["x-large"].size(), 40'000u);
+  EXPECT_EQ(call->body, "body");
+  EXPECT_NE(service.seen[0]->head.find("x-long: " + std::string(40'000, '!')), std::string::npos);
+}
+
 TEST_F(H2ConnectionTest, ACancelledRequestStopsTheWork) {
   start();
   auto call = client->get("/slow");

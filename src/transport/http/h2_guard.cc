@@ -26,6 +26,11 @@ H2Ids::Kind H2Ids::headers_on(uint32_t id) {
     highest_ = id;
     return Kind::kNew;
   }
+  return used(id);
+}
+
+H2Ids::Kind H2Ids::used(uint32_t id) const {
+  if (id > highest_ || id % 2 == 0) return Kind::kNew;
   const size_t known = std::min<size_t>(ranges_, kRanges);
   const bool skipped = std::any_of(skipped_.begin(), skipped_.begin() + static_cast<std::ptrdiff_t>(known),
                                    [id](const auto& range) { return id >= range.first && id <= range.second; });

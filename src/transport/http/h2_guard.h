@@ -1,6 +1,6 @@
 // What a server of HTTP/2 must remember to defend itself: budgets for frames that are cheap to send and costly to serve
 // (rapid reset, floods of PING, SETTINGS, PRIORITY, WINDOW_UPDATE and empty DATA, endless or exploding header blocks), and which stream ids a client has skipped.
-// Pure: no I/O, no library types; h2_callbacks.cc asks it. The library has bounds of its own, which differ by version.
+// Pure; h2_input.cc asks it.
 #pragma once
 
 #include <algorithm>
@@ -34,11 +34,13 @@ class H2Ids {
  public:
   enum class Kind : uint8_t { kNew, kUsed, kSkipped, kEnded };
   Kind headers_on(uint32_t id);
+  // The same for a frame that opens nothing. kNew: nobody has used it yet.
+  Kind used(uint32_t id) const;
   // The stream is closed, and its client had said that nothing more comes.
   void ended(uint32_t id) { ended_[ends_++ % kRanges] = id; }
 
  private:
-  // LIMIT: the ranges skipped and the ids ended last. What is forgotten counts as used, which the library ignores.
+  // LIMIT: the ranges skipped and the ids ended last. What is forgotten counts as used, and what comes for it is dropped.
   static constexpr size_t kRanges = 32;
   uint32_t highest_ = 0;
   uint32_t ranges_ = 0, ends_ = 0;
@@ -47,7 +49,7 @@ class H2Ids {
 };
 
 struct H2Guard {
-  // LIMIT: per header block; 64 KiB of fields need five at most. The library has 8 and calls more a protocol error.
+  // LIMIT: per header block; 64 KiB of fields need five at most.
   static constexpr int kMaxContinuations = 7;
   // LIMIT: fields of one header block once decoded (a list above 64 KiB is answered 431): few bytes that name one large
   // table entry again and again are no request but a bomb.

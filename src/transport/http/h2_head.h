@@ -1,38 +1,60 @@
-// Between HTTP/2's header lists and the head text of HTTP/1.1 that everything in Colony reads (head.h). Pure. The
-// library has checked the grammar of names and values before; the result is parsed strictly once more.
+// From HTTP/2's header blocks to the heads that everything in Colony reads (head.h). The text of HTTP/1.1 is written as
+// the list is decoded, and the views into it with it: there is no second parse. What the strict parser of heads would
+// refuse is refused here with the same words. Pure.
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <string>
 #include <string_view>
 
+#include "transport/http/head.h"
+#include "transport/http/hpack_decoder.h"
+
 namespace colony::http {
 
-// Collects one request's header list. Recycled: its buffers are kept.
-class H2HeadBuilder {
+enum class H2Read : uint8_t {
+  kGood,
+  kRefused,    // to be answered: `status` and `problem`
+  kMalformed,  // the stream is to be reset; the block was read to its end
+  kBroken,     // no HPACK: the connection cannot go on
+  kBomb,       // few bytes that become very many fields
+};
+
+// Where one block at a time becomes text. One per thread is enough: what it shows holds until the next block.
+class H2HeadReader {
  public:
-  void reset();
-  // In the order in which they come; pseudo fields first.
-  void add(std::string_view name, std::string_view value);
-  // The head. `more`: a body follows; without content-length it is then announced as chunked, which is how this form
-  // says "of unknown length". Valid until reset().
-  std::string_view finish(bool more);
-
-  bool too_large() const { return list_bytes_ > kMaxListBytes; }
-  // Empty, or what is wrong with the request: static text for a 400.
-  std::string_view problem() const { return problem_; }
-  bool is_connect() const { return method_ == "CONNECT"; }
-  std::string_view method() const { return method_; }
-
   static constexpr size_t kMaxListBytes = 64 * 1024;  // LIMIT: name + value + 32 per field (RFC 9113, 6.5.2)
 
- private:
-  void start();  // the start line and Host
+  static H2HeadReader& of_this_thread();
+  // `more`: a body follows; without content-length it is then announced as chunked, which is how this form says "of
+  // unknown length". Reading stops with kBomb above `most` bytes of a list. With kRefused the head holds its method only.
+  H2Read request(HpackDecoder& decoder, std::string_view block, size_t most, bool more, RequestHead& head);
+  // `lines`: "name: value\r\n" without what the connection owns.
+  H2Read trailers(HpackDecoder& decoder, std::string_view block, size_t most, std::string_view& lines);
+  // The block changes the tables and is of no other use.
+  H2Read nothing(HpackDecoder& decoder, std::string_view block, size_t most);
 
-  std::string method_, path_, authority_, cookie_;
-  std::string text_;
-  size_t list_bytes_ = 0;
-  bool started_ = false, has_length_ = false, has_host_ = false;
+  int status() const { return status_; }
+  std::string_view problem() const { return problem_; }  // static text
+
+ private:
+  struct List;  // what was noted of one list
+  void add(const HpackField& field, RequestHead& head, List& list);
+  void add_pseudo(const HpackField& field, List& list);
+  void start(RequestHead& head, List& list);  // the start line and Host
+  void add_line(std::string_view name, std::string_view value, RequestHead& head);
+  Field* next_field(RequestHead& head, size_t name, size_t value);
+  H2Read finish(bool more, RequestHead& head, List& list);
+  void refuse(int status, std::string_view problem);
+  void put(std::string_view s);
+
+  // As large as any head can be, so that views hold while it grows. Pages that are not used cost nothing.
+  static constexpr size_t kRoom = kMaxListBytes + 1024;
+  std::unique_ptr<char[]> text_, pseudo_;
+  char* to_ = nullptr;  // in text_
+  std::string scratch_, cookie_;
+  int status_ = 0;
   std::string_view problem_;
 };
 

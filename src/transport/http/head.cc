@@ -425,5 +425,6 @@ bool is_field_value(std::string_view s) {
   using namespace grammar;
   return skip_value(s.data(), s.data() + s.size()) == s.data() + s.size();
 }
+bool grammar::is_host(std::string_view host) { return valid_host(host); }
 
 }  // namespace colony::http

@@ -1,4 +1,4 @@
-// Which byte may stand where in a head (RFC 9110, 9112), as one table, and the walks over it. Internal to head.cc.
+// Which byte may stand where in a head (RFC 9110, 9112), as one table, and the walks over it. Internal to head.cc and h2_field.cc.
 #pragma once
 
 #include <array>
@@ -62,5 +62,8 @@ inline bool name_is(std::string_view name, std::string_view lower) {
     if ((name[i] | 0x20) != lower[i]) return false;
   return true;
 }
+
+// A host name or an address in brackets, with an optional port; nothing at all is one too. In head.cc.
+bool is_host(std::string_view host);
 
 }  // namespace colony::http::grammar

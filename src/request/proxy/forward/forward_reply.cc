@@ -87,13 +87,13 @@ Outcome Forward::outcome() const {
   return bad_grpc || (status_ >= 500 && status_ != 501) ? Outcome::kBad : Outcome::kGood;
 }
 
-// The reply is still to come. HTTP/2 carries no interim replies here.
+// The reply is still to come.
 void Forward::interim_reply(const http::ReplyHead& head) {
   if (head.status == 101) {
     link_->link().cancel(call_);
     end_call(Outcome::kBad);
     answer(internal_error("the replica switches protocols unasked", "bad_reply"));
-  } else if (exchange_->carrier() == http::Carrier::kHttp1) {
+  } else {
     exchange_->reply(head, {}, http::More::kYes);
   }
 }
