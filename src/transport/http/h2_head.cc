@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <cstring>
+#include <span>
 
 #include "transport/http/h2_field.h"
+#include "transport/http/head_grammar.h"
 
 namespace colony::http {
 
@@ -200,6 +202,8 @@ H2Read H2HeadReader::finish(bool more, RequestHead& head, List& list) {
   }
   put("\r\n");
   head.block = {text_.get(), to_};
+  head.names = 0;
+  for (Field& f : std::span(&head.storage.field[0], head.count)) grammar::note_name(f, head);
   if (head.block.size() > kMaxHeadBytes) refuse(431, "the head is larger than 64 KiB");
   head.expect_continue = list.has_expect;
   head.as_received = head.target.front() == '/';

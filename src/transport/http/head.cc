@@ -19,16 +19,16 @@ ParseState bad(ParseError& error, int status, std::string_view message) {
 }
 
 enum class Match : uint8_t { kYes, kNo, kMore };
-Match match(const char* p, const char* end, std::string_view want) {
-  const size_t n = std::min(want.size(), static_cast<size_t>(end - p));
-  if (std::memcmp(p, want.data(), n) != 0) return Match::kNo;
-  return n == want.size() ? Match::kYes : Match::kMore;
+inline Match match(const char* p, const char* end, std::string_view want) {
+  const auto there = static_cast<size_t>(end - p);
+  if (there >= want.size()) return std::memcmp(p, want.data(), want.size()) == 0 ? Match::kYes : Match::kNo;
+  return std::memcmp(p, want.data(), there) == 0 ? Match::kMore : Match::kNo;
 }
 
 void reset(HeadBase& head) {
   head.chunked = head.close = head.upgrade = head.http10 = false;
   head.content_length.reset();
-  head.count = head.hop_fields = 0;
+  head.count = head.hop_fields = head.names = 0;
 }
 
 // What the field loop notes for the checks that need the whole head.
@@ -40,8 +40,9 @@ struct Seen {
   bool continue_expected = false;
 };
 
-bool valid_host(std::string_view host) {
-  const char *p = host.data(), *end = p + host.size();
+// `floor` is the beginning of the memory that `host` lies in.
+bool valid_host(std::string_view host, const char* floor) {
+  const char *p = host.data(), *const end = p + host.size();
   if (p == end) return true;  // a target without an authority
   if (*p == '[') {
     const char* close = static_cast<const char*>(std::memchr(p, ']', host.size()));
@@ -51,7 +52,7 @@ bool valid_host(std::string_view host) {
         return false;
     p = close + 1;
   } else {
-    p = skip(p, end, kHost);
+    p = skip<kHost>(p, end, floor);
     if (p == host.data()) return false;
   }
   if (p == end) return true;
@@ -150,55 +151,49 @@ ParseState why_not_chunked(std::string_view value, ParseError& error) {
   return bad(error, 501, "Transfer-Encoding is known with chunked only");
 }
 
-// Looks at a field that may matter to the connection. kComplete: go on.
+constexpr uint32_t kInspected = [] {
+  uint32_t bits = 0;
+  for (const Name n : {Name::kConnection, Name::kContentLength, Name::kExpect, Name::kHost, Name::kKeepAlive,
+                       Name::kProxyConnection, Name::kTe, Name::kTransferEncoding, Name::kUpgrade})
+    bits |= 1u << static_cast<unsigned>(n);
+  return bits;
+}();
+
+// Looks at a field of kInspected, which may matter to the connection. kComplete: go on.
 template <bool kRequest>
 ParseState inspect(Field& f, HeadBase& head, Seen& seen, ParseError& error) {
-  switch (f.name.size()) {
-    case 2:
-      if (name_is(f.name, "te")) f.hop_by_hop = !iequals(f.value, "trailers");
+  switch (f.id) {
+    case Name::kTe: f.hop_by_hop = !iequals(f.value, "trailers"); break;
+    case Name::kHost:
+      if (!kRequest) break;
+      if (seen.has_host) return bad(error, 400, "Host is there twice");
+      if (!valid_host(f.value, head.start_line.data()))
+        return bad(error, 400, "Host is not a host name with an optional port");
+      seen.has_host = true;
+      seen.host = f.value;
       break;
-    case 4:
-      if (kRequest && name_is(f.name, "host")) {
-        if (seen.has_host) return bad(error, 400, "Host is there twice");
-        if (!valid_host(f.value)) return bad(error, 400, "Host is not a host name with an optional port");
-        seen.has_host = true;
-        seen.host = f.value;
-      }
+    case Name::kExpect:
+      if (!kRequest || head.http10) break;
+      if (!for_each_option(f.value, [](std::string_view v) { return iequals(v, "100-continue"); }))
+        return bad(error, 417, "Expect is known with 100-continue only");
+      seen.continue_expected = true;
       break;
-    case 6:
-      if (kRequest && name_is(f.name, "expect") && !head.http10) {
-        if (!for_each_option(f.value, [](std::string_view v) { return iequals(v, "100-continue"); }))
-          return bad(error, 417, "Expect is known with 100-continue only");
-        seen.continue_expected = true;
-      }
+    case Name::kUpgrade:
+      f.hop_by_hop = true;
+      seen.upgrade = !iequals(f.value, "h2c");  // HTTP/2 is spoken with prior knowledge only: no switch is offered
       break;
-    case 7:
-      if (name_is(f.name, "upgrade")) {
-        f.hop_by_hop = true;
-        seen.upgrade = !iequals(f.value, "h2c");  // HTTP/2 is spoken with prior knowledge only: no switch is offered
-      }
+    case Name::kConnection:
+      f.hop_by_hop = true;
+      if (!read_connection(f.value, head, seen))
+        return bad(error, 400, "Connection names what is not a hop-by-hop field");
       break;
-    case 10:
-      if (name_is(f.name, "connection")) {
-        f.hop_by_hop = true;
-        if (!read_connection(f.value, head, seen))
-          return bad(error, 400, "Connection names what is not a hop-by-hop field");
-      } else if (name_is(f.name, "keep-alive")) {
-        f.hop_by_hop = true;
-      }
-      break;
-    case 14:
-      if (name_is(f.name, "content-length")) return read_content_length(f.value, head, error);
-      break;
-    case 16:
-      if (name_is(f.name, "proxy-connection")) f.hop_by_hop = true;
-      break;
-    case 17:
-      if (name_is(f.name, "transfer-encoding")) {
-        if (seen.transfer_encoding) return bad(error, 400, "Transfer-Encoding is there twice");
-        f.hop_by_hop = seen.transfer_encoding = head.chunked = true;
-        if (!iequals(f.value, "chunked")) return why_not_chunked(f.value, error);
-      }
+    case Name::kKeepAlive:
+    case Name::kProxyConnection: f.hop_by_hop = true; break;
+    case Name::kContentLength: return read_content_length(f.value, head, error);
+    case Name::kTransferEncoding:
+      if (seen.transfer_encoding) return bad(error, 400, "Transfer-Encoding is there twice");
+      f.hop_by_hop = seen.transfer_encoding = head.chunked = true;
+      if (!iequals(f.value, "chunked")) return why_not_chunked(f.value, error);
       break;
     default: break;
   }
@@ -216,6 +211,15 @@ std::string_view why_not_name(char c) {
   }
 }
 
+std::string_view why_no_name(char c) {
+  switch (c) {
+    case ' ':
+    case '\t': return "a folded line (it begins with white space)";
+    case ':': return "a field without a name";
+    default: return why_not_name(c);
+  }
+}
+
 std::string_view why_not_value(char c) {
   switch (c) {
     case '\n': return "a line that ends in LF without CR";
@@ -225,10 +229,12 @@ std::string_view why_not_value(char c) {
   }
 }
 
-// From the first field to the empty line. kComplete: `p` is behind the empty line.
+// From the first field, at `at`, to the empty line. kComplete: `at` is behind the empty line.
 template <bool kRequest>
-ParseState parse_fields(const char*& p, const char* const end, const char* limit, HeadBase& head, Seen& seen,
+ParseState parse_fields(const char*& at, const char* const end, const char* limit, HeadBase& head, Seen& seen,
                         ParseError& error) {
+  const char* p = at;
+  const char* const floor = head.start_line.data();
   for (;;) {
     if (p == end) return ParseState::kNeedMore;
     if (*p == '\r') {
@@ -237,18 +243,21 @@ ParseState parse_fields(const char*& p, const char* const end, const char* limit
       p += 2;
       break;
     }
-    if (*p == ' ' || *p == '\t') return bad(error, 400, "a folded line (it begins with white space)");
-    const char* name = p;
-    p = skip(p, end, kToken);
+    const char* const name = p;
+    p = skip<kToken>(p, end, floor);
     if (p == end) return ParseState::kNeedMore;
+    if (p == name) return bad(error, 400, why_no_name(*p));
     if (*p != ':') return bad(error, 400, why_not_name(*p));
-    if (p == name) return bad(error, 400, "a field without a name");
-    const char* name_end = p++;
+    const char* const name_end = p++;
+    if (p < end && *p == ' ') ++p;
     while (p < end && (*p == ' ' || *p == '\t')) ++p;
-    const char* value = p;
-    p = skip_value(p, end);
-    if (p == end || (*p == '\r' && end - p < 2)) return ParseState::kNeedMore;
-    if (*p != '\r' || p[1] != '\n') return bad(error, 400, why_not_value(*p));
+    const char* const value = p;
+    p = skip_value(p, end, floor);
+    if (end - p < 2) {
+      if (p == end || *p == '\r') return ParseState::kNeedMore;
+      return bad(error, 400, why_not_value(*p));
+    }
+    if (std::memcmp(p, "\r\n", 2) != 0) return bad(error, 400, why_not_value(*p));
     const char* value_end = p;
     while (value_end > value && (value_end[-1] == ' ' || value_end[-1] == '\t')) --value_end;
     p += 2;
@@ -259,10 +268,13 @@ ParseState parse_fields(const char*& p, const char* const end, const char* limit
     f.value = {value, value_end};
     f.line = {name, p};
     f.hop_by_hop = false;
+    note_name(f, head);
+    if ((kInspected >> static_cast<unsigned>(f.id) & 1) == 0) continue;
     if (auto s = inspect<kRequest>(f, head, seen, error); s != ParseState::kComplete) [[unlikely]]
       return s;
     head.hop_fields += f.hop_by_hop;
   }
+  at = p;
   if (p > limit) return bad(error, 431, "the head is larger than 64 KiB");
   if (seen.names) mark_named(head);
   if (head.chunked && head.content_length) return bad(error, 400, "both Content-Length and Transfer-Encoding");
@@ -330,7 +342,7 @@ ParseState read_target(RequestHead& head, const Seen& seen, ParseError& error) {
     const size_t stop = std::min(t.find_first_of("/?"), t.size());
     head.authority = t.substr(0, stop);
     t.remove_prefix(stop);
-    if (head.authority.empty() || !valid_host(head.authority))
+    if (head.authority.empty() || !valid_host(head.authority, head.start_line.data()))
       return bad(error, 400, "the target's authority is no host name");
     if (t.empty()) t = head.method == "OPTIONS" ? "*" : "/";
   }
@@ -349,12 +361,12 @@ ParseState more_or_too_large(std::string_view data, ParseState state, ParseError
 
 ParseState parse_request(std::string_view data, RequestHead& head, ParseError& error) {
   const char *const begin = data.data(), *const end = begin + data.size();
-  const char* p = skip(begin, end, kToken);
+  const char* p = skip<kToken>(begin, end, begin);
   if (p == end) return ParseState::kNeedMore;
   if (p == begin || *p != ' ') return bad(error, 400, "the request line does not begin with a method");
   head.method = {begin, p};
   const char* target = ++p;
-  p = skip(p, end, kTarget);
+  p = skip<kTarget>(p, end, begin);
   if (p == end) return ParseState::kNeedMore;
   if (p == target) return bad(error, 400, "the request line holds no target");
   head.target = {target, p};
@@ -387,7 +399,7 @@ ParseState parse_reply(std::string_view data, ReplyHead& head, ParseError& error
   if (head.status < 100 || head.status > 599) return bad(error, 502, "the status is not between 100 and 599");
   if (p == end) return ParseState::kNeedMore;
   if (*p != ' ') return bad(error, 502, "no space after the status");
-  p = skip_value(p, end);
+  p = skip_value(p, end, begin);
   if (p == end || (*p == '\r' && end - p < 2)) return ParseState::kNeedMore;
   if (*p != '\r' || p[1] != '\n') return bad(error, 502, why_not_value(*p));
   p += 2;
@@ -419,12 +431,12 @@ ParseState parse_reply_head(std::string_view data, ReplyHead& head, ParseError& 
 
 bool is_token(std::string_view s) {
   using namespace grammar;
-  return !s.empty() && skip(s.data(), s.data() + s.size(), kToken) == s.data() + s.size();
+  return !s.empty() && skip<kToken>(s.data(), s.data() + s.size(), s.data()) == s.data() + s.size();
 }
 bool is_field_value(std::string_view s) {
   using namespace grammar;
-  return skip_value(s.data(), s.data() + s.size()) == s.data() + s.size();
+  return skip_value(s.data(), s.data() + s.size(), s.data()) == s.data() + s.size();
 }
-bool grammar::is_host(std::string_view host) { return valid_host(host); }
+bool grammar::is_host(std::string_view host) { return valid_host(host, host.data()); }
 
 }  // namespace colony::http

@@ -14,12 +14,38 @@ namespace colony::http {
 inline constexpr size_t kMaxFields = 100;           // LIMIT: more is 431
 inline constexpr size_t kMaxHeadBytes = 64 * 1024;  // LIMIT: more is 431
 
+// The names that many requests are asked for, found out once by the parser.
+enum class Name : uint8_t {
+  kOther,
+  kConnection,
+  kContentLength,
+  kContentType,
+  kExpect,
+  kForwarded,
+  kGrpcStatus,
+  kGrpcTimeout,
+  kHost,
+  kKeepAlive,
+  kProxyConnection,
+  kTe,
+  kTraceparent,
+  kTransferEncoding,
+  kUpgrade,
+  kXForwardedHost,
+  kXForwardedOther,
+  kXForwardedProto,
+  kXIdempotent,
+  kXRequestId,
+  kXRequestTimeoutMs,
+};
+
 struct Field {
   std::string_view name;   // as it came
   std::string_view value;  // without surrounding white space
   bool hop_by_hop;         // Connection and what it names, Keep-Alive, Proxy-Connection, TE (but "trailers"),
                            // Transfer-Encoding, Upgrade
-  std::string_view line;   // the whole line with CRLF
+  Name id;
+  std::string_view line;  // the whole line with CRLF
 };
 
 enum class ParseState : uint8_t { kComplete, kNeedMore, kBad };
@@ -33,6 +59,7 @@ struct HeadBase {
   bool http10 = false;
   std::optional<uint64_t> content_length;
   uint32_t count = 0;
+  uint32_t names = 0;  // one bit per Name that is among the fields
   // WHY a union: 5 KB that the parser fills as far as it needs; clearing them would cost more than a usual parse. So a
   // head may live on the stack of whoever parses.
   union Storage {
@@ -43,6 +70,8 @@ struct HeadBase {
   std::span<const Field> fields() const { return {&storage.field[0], count}; }
   // First field of that name (given in lower case), or nullopt.
   std::optional<std::string_view> find(std::string_view lower_name) const;
+  bool has(Name id) const { return (names >> static_cast<unsigned>(id) & 1) != 0; }
+  const Field* find(Name id) const;  // the first, or null
   bool has_hop_fields() const { return hop_fields > 0; }
   uint32_t hop_fields = 0;
 };

@@ -1,4 +1,5 @@
-// Which byte may stand where in a head (RFC 9110, 9112), as one table, and the walks over it. Internal to head.cc and h2_field.cc.
+// Which byte may stand where in a head (RFC 9110, 9112), as one table, and the walks over it. Internal to head*.cc and
+// h2_field.cc.
 #pragma once
 
 #include <array>
@@ -6,6 +7,13 @@
 #include <cstdint>
 #include <cstring>
 #include <string_view>
+#include <type_traits>
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+#include "transport/http/head.h"
 
 namespace colony::http::grammar {
 
@@ -29,38 +37,133 @@ inline constexpr std::array<uint8_t, 256> kTable = make_table();
 
 inline bool is(char c, uint8_t kind) { return (kTable[static_cast<uint8_t>(c)] & kind) != 0; }
 
-inline const char* skip(const char* p, const char* end, uint8_t kind) {
-  while (p < end && is(*p, kind)) ++p;
+#ifdef __SSE2__
+// One bit per byte of the sixteen at `p`: letters, digits, '-', '.', of a target also '/'. All of them may stand in a
+// token, a host and a target; the table knows the rest.
+template <uint8_t kKind>
+inline unsigned plain_bits(const char* p) {
+  const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  // x - low <= size as unsigned numbers: the saturating difference to the size is zero.
+  const auto within = [](__m128i v, char low, char high) {
+    const __m128i over =
+        _mm_subs_epu8(_mm_sub_epi8(v, _mm_set1_epi8(low)), _mm_set1_epi8(static_cast<char>(high - low)));
+    return _mm_cmpeq_epi8(over, _mm_setzero_si128());
+  };
+  __m128i plain = within(x, '-', '9');
+  if constexpr (kKind != kTarget) plain = _mm_andnot_si128(_mm_cmpeq_epi8(x, _mm_set1_epi8('/')), plain);
+  plain = _mm_or_si128(plain, within(_mm_or_si128(x, _mm_set1_epi8(0x20)), 'a', 'z'));
+  return static_cast<unsigned>(_mm_movemask_epi8(plain));
+}
+#endif
+
+// The first byte that is not of the kind. `floor` is where the memory that `p` lies in begins: with sixteen bytes in it, the
+// last ones are looked at together with what lies before them.
+template <uint8_t kKind>
+inline const char* skip(const char* p, const char* end, [[maybe_unused]] const char* floor) {
+  static_assert(kKind == kToken || kKind == kTarget || kKind == kHost);
+#ifdef __SSE2__
+  while (end - p >= 16) {
+    const auto run = std::countr_one(plain_bits<kKind>(p));
+    p += run;
+    if (run < 16) {
+      if (!is(*p, kKind)) return p;
+      ++p;
+    }
+  }
+  if (p < end && end - floor >= 16) p += std::countr_one(plain_bits<kKind>(end - 16) >> (16 - (end - p)));
+#endif
+  while (p < end && is(*p, kKind)) ++p;
   return p;
 }
 
-// The first byte that may not stand in a field's value; eight bytes a step.
-inline const char* skip_value(const char* p, const char* end) {
-  if constexpr (std::endian::native == std::endian::little) {
-    constexpr uint64_t kOnes = 0x0101010101010101u, kHigh = 0x8080808080808080u;
-    while (end - p >= 8) {
-      uint64_t x = 0;
-      std::memcpy(&x, p, 8);
-      const uint64_t del = x ^ (kOnes * 0x7f);
-      // A byte below 0x20 or equal to 0x7f sets its high bit; a borrow can only spoil bytes after the first hit.
-      const uint64_t hit = (((x - kOnes * 0x20) & ~x) | ((del - kOnes) & ~del)) & kHigh;
-      if (hit == 0) {
-        p += 8;
-        continue;
-      }
-      p += std::countr_zero(hit) / 8;
+#ifdef __SSE2__
+// One bit per byte of the sixteen at `p`: control characters, HTAB too.
+inline unsigned control_bits(const char* p) {
+  const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  const __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(x, _mm_set1_epi8(0x1f)), x);
+  return static_cast<unsigned>(_mm_movemask_epi8(_mm_or_si128(control, _mm_cmpeq_epi8(x, _mm_set1_epi8(0x7f)))));
+}
+#endif
+
+// The first byte that may not stand in a field's value.
+inline const char* skip_value(const char* p, const char* end, [[maybe_unused]] const char* floor) {
+#ifdef __SSE2__
+  while (end - p >= 16) {
+    const int run = std::countr_zero(control_bits(p) | 1u << 16);
+    p += run;
+    if (run < 16) {
       if (*p != '\t') return p;
       ++p;
     }
   }
-  return skip(p, end, kValue);
+  if (p < end && end - floor >= 16) {
+    const auto left = static_cast<int>(end - p);
+    p += std::countr_zero(control_bits(end - 16) >> (16 - left) | 1u << left);
+  }
+#endif
+  while (p < end && is(*p, kValue)) ++p;
+  return p;
 }
 
-// `name` is a token, so that setting bit 5 of a byte cannot turn anything but its upper case into a letter or '-'.
-inline bool name_is(std::string_view name, std::string_view lower) {
-  for (size_t i = 0; i < lower.size(); ++i)
-    if ((name[i] | 0x20) != lower[i]) return false;
-  return true;
+// `name` is a token as long as `lower`, so that setting bit 5 of a byte cannot turn anything but its upper case into a
+// letter or '-'. Compared word by word, the last one over bytes that were compared before.
+template <size_t kSizeAndNul>
+inline bool name_is(const char* name, const char (&lower)[kSizeAndNul]) {
+  constexpr size_t kSize = kSizeAndNul - 1;
+  using Word = std::conditional_t<kSize >= 8, uint64_t, std::conditional_t<kSize >= 4, uint32_t, uint16_t>>;
+  static_assert(kSize >= sizeof(Word));
+  const auto same = [&](size_t at) {
+    Word a, b;
+    std::memcpy(&a, name + at, sizeof a);
+    std::memcpy(&b, lower + at, sizeof b);
+    return (a | static_cast<Word>(0x2020202020202020u)) == b;
+  };
+  bool all = same(kSize - sizeof(Word));
+  for (size_t at = 0; at + sizeof(Word) < kSize; at += sizeof(Word)) all &= same(at);
+  return all;
+}
+
+// `name` is a token. WHY always inline: a call would take the walks' constants out of their registers.
+[[gnu::always_inline]] inline Name exact_name_of(std::string_view name) {
+  const char* const n = name.data();
+  switch (name.size()) {
+    case 2: return name_is(n, "te") ? Name::kTe : Name::kOther;
+    case 4: return name_is(n, "host") ? Name::kHost : Name::kOther;
+    case 6: return name_is(n, "expect") ? Name::kExpect : Name::kOther;
+    case 7: return name_is(n, "upgrade") ? Name::kUpgrade : Name::kOther;
+    case 9: return name_is(n, "forwarded") ? Name::kForwarded : Name::kOther;
+    case 10:
+      if (name_is(n, "connection")) return Name::kConnection;
+      return name_is(n, "keep-alive") ? Name::kKeepAlive : Name::kOther;
+    case 11:
+      if (name_is(n, "traceparent")) return Name::kTraceparent;
+      return name_is(n, "grpc-status") ? Name::kGrpcStatus : Name::kOther;
+    case 12:
+      if (name_is(n, "content-type")) return Name::kContentType;
+      if (name_is(n, "x-request-id")) return Name::kXRequestId;
+      if (name_is(n, "x-idempotent")) return Name::kXIdempotent;
+      return name_is(n, "grpc-timeout") ? Name::kGrpcTimeout : Name::kOther;
+    case 14: return name_is(n, "content-length") ? Name::kContentLength : Name::kOther;
+    case 16:
+      if (name_is(n, "proxy-connection")) return Name::kProxyConnection;
+      return name_is(n, "x-forwarded-host") ? Name::kXForwardedHost : Name::kOther;
+    case 17:
+      if (name_is(n, "transfer-encoding")) return Name::kTransferEncoding;
+      return name_is(n, "x-forwarded-proto") ? Name::kXForwardedProto : Name::kOther;
+    case 20: return name_is(n, "x-request-timeout-ms") ? Name::kXRequestTimeoutMs : Name::kOther;
+    default: return Name::kOther;
+  }
+}
+
+[[gnu::always_inline]] inline Name name_of(std::string_view name) {
+  const Name exact = exact_name_of(name);
+  if (exact != Name::kOther || name.size() <= 12 || (name[0] | 0x20) != 'x') return exact;
+  return name_is(name.data(), "x-forwarded-") ? Name::kXForwardedOther : Name::kOther;
+}
+
+inline void note_name(Field& f, HeadBase& head) {
+  f.id = name_of(f.name);
+  head.names |= 1u << static_cast<unsigned>(f.id);
 }
 
 // A host name or an address in brackets, with an optional port; nothing at all is one too. In head.cc.

@@ -1,10 +1,12 @@
 // What is done with heads beside parsing: looking fields up, writing them, forwarding them without what belongs to one
 // connection, and the small texts around them (status words, percent escapes).
 #include <charconv>
+#include <cstring>
 #include <iterator>
 
 #include "base/check.h"
 #include "transport/http/head.h"
+#include "transport/http/head_grammar.h"
 
 namespace colony::http {
 
@@ -23,28 +25,45 @@ std::optional<std::string_view> HeadBase::find(std::string_view lower_name) cons
   return std::nullopt;
 }
 
+const Field* HeadBase::find(Name id) const {
+  if (!has(id)) return nullptr;
+  const Field* f = &storage.field[0];
+  while (f->id != id) ++f;
+  return f;
+}
+
 bool RequestHead::is_grpc() const {
   constexpr std::string_view kType = "application/grpc";
-  const auto type = find("content-type");
-  if (!type || type->size() < kType.size() || !iequals(type->substr(0, kType.size()), kType)) return false;
-  const std::string_view rest = type->substr(kType.size());  // application/grpc-web is another protocol
+  const Field* const type = find(Name::kContentType);
+  // A value holds no control character, so that it may be compared like a name.
+  if (!type || type->value.size() < kType.size() || !grammar::name_is(type->value.data(), "application/grpc"))
+    return false;
+  const std::string_view rest = type->value.substr(kType.size());  // application/grpc-web is another protocol
   return rest.empty() || rest[0] == '+' || rest[0] == ';' || rest[0] == ' ';
 }
 
 void append_forwardable(std::string& out, const HeadBase& head, std::string_view extra) {
-  const char* run = head.block.data();
-  const char* const empty_line = run + head.block.size() - 2;
-  out.reserve(out.size() + head.block.size() + extra.size());
-  if (head.has_hop_fields()) {
-    for (const Field& f : head.fields()) {
-      if (!f.hop_by_hop) continue;
-      out.append(run, f.line.data());
-      run = f.line.data() + f.line.size();
+  const size_t before = out.size();
+  out.resize_and_overwrite(before + head.block.size() + extra.size(), [&](char* begin, size_t) {
+    char* to = begin + before;
+    const auto put = [&](const char* from, const char* end) {
+      std::memcpy(to, from, static_cast<size_t>(end - from));
+      to += end - from;
+    };
+    const char* run = head.block.data();
+    const char* const empty_line = run + head.block.size() - 2;
+    if (head.has_hop_fields()) {
+      for (const Field& f : head.fields()) {
+        if (!f.hop_by_hop) continue;
+        put(run, f.line.data());
+        run = f.line.data() + f.line.size();
+      }
     }
-  }
-  out.append(run, empty_line);
-  out += extra;
-  out += "\r\n";
+    put(run, empty_line);
+    if (!extra.empty()) put(extra.data(), extra.data() + extra.size());
+    put(empty_line, empty_line + 2);
+    return static_cast<size_t>(to - begin);
+  });
 }
 
 void append_forwardable(std::string& out, const RequestHead& head, std::string_view extra) {
