@@ -26,7 +26,7 @@ Forward::Forward(ForwardHost& host) : host_(host), reply_side_(*this), timer_(ho
 void Forward::begin(http::Exchange& exchange, const http::RequestHead& head, const Plan& plan) {
   exchange_ = &exchange;
   const RequestFields fields = read_fields(head);
-  grpc_ = fields.grpc;
+  grpc_ = head.is_grpc();
   grpc_status_ = static_cast<uint8_t>(Code::kUnknown);
   method_ = method_of(head.method);
   inference_ = plan.inference;

@@ -14,7 +14,7 @@ namespace {
 
 // The replica's answer says that it did not begin, so another one may be asked.
 bool refuses(const http::ReplyHead& head, bool grpc) {
-  if (head.status != 503 && !(grpc && head.find("grpc-status"))) return false;
+  if (head.status != 503 && !(grpc && head.has(http::Name::kGrpcStatus))) return false;
   const auto reason = head.find("x-colony-reason");
   return reason && policy::says_not_begun(*reason);
 }
@@ -40,13 +40,13 @@ void Forward::reply_head(const http::ReplyHead& head, std::string_view body, boo
   status_ = head.status;
   deployment_->stats().first_byte_after(host_.loop().now() - slot_at_);
   if (grpc_)
-    if (auto text = head.find("grpc-status")) note_grpc_status(*text);
+    if (const auto* status = head.find(http::Name::kGrpcStatus)) note_grpc_status(status->value);
   if (end)
     end_call(outcome());
   else if (at_once_)
     free_slot_early(head, body);
   const http::More more = end ? http::More::kNo : http::More::kYes;
-  if (head.find("x-request-id")) {
+  if (head.has(http::Name::kXRequestId)) {
     exchange_->reply(head, body, more);
   } else {
     trailers_ = "x-request-id: ";

@@ -3,20 +3,64 @@
 #include "request/proxy/forward/request_fields.h"
 
 #include <algorithm>
+#include <bit>
 #include <charconv>
 #include <cstring>
+#include <initializer_list>
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+#include "base/check.h"
 #include "observe/trace.h"
 #include "transport/grpc/status.h"
 
 namespace colony::proxy {
 namespace {
 
-void append_hex(std::string& out, uint64_t v) {
-  constexpr char kHex[] = "0123456789abcdef";
-  char text[16];
-  for (size_t i = 0; i < 16; ++i) text[i] = kHex[v >> (60 - 4 * i) & 15];
-  out.append(text, 16);
+constexpr uint32_t bits(std::initializer_list<http::Name> names) {
+  uint32_t out = 0;
+  for (const http::Name n : names) out |= 1u << static_cast<unsigned>(n);
+  return out;
+}
+// What read_fields() looks into, beside Host.
+constexpr uint32_t kRead =
+    bits({http::Name::kForwarded, http::Name::kGrpcTimeout, http::Name::kTraceparent, http::Name::kXForwardedHost,
+          http::Name::kXForwardedOther, http::Name::kXForwardedProto, http::Name::kXIdempotent, http::Name::kXRequestId,
+          http::Name::kXRequestTimeoutMs});
+
+constexpr size_t kHexId = 32;
+constexpr size_t kAddedMost = 320;  // bytes of the lines that are added, beside the ids, addresses and hosts in them
+
+// The sixteen digits of `v`.
+char* put_hex(char* to, uint64_t v) {
+#ifdef __SSE2__
+  // All at once: a byte per nibble, the high one of each pair first; those above nine are moved on to 'a'.
+  const __m128i bytes = _mm_cvtsi64_si128(static_cast<int64_t>(std::byteswap(v))), low = _mm_set1_epi8(15);
+  const __m128i digits = _mm_unpacklo_epi8(_mm_and_si128(_mm_srli_epi16(bytes, 4), low), _mm_and_si128(bytes, low));
+  const __m128i letters = _mm_and_si128(_mm_cmpgt_epi8(digits, _mm_set1_epi8(9)), _mm_set1_epi8('a' - '0' - 10));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm_add_epi8(_mm_add_epi8(digits, _mm_set1_epi8('0')), letters));
+#else
+  for (int i = 0; i < 16; ++i) to[i] = "0123456789abcdef"[v >> (60 - 4 * i) & 15];
+#endif
+  return to + 16;
+}
+
+// Text at the end of a string, whose room is made once: at most `most` bytes are put.
+template <class Fn>
+void append_at_most(std::string& out, size_t most, Fn put) {
+  const size_t before = out.size();
+  out.resize_and_overwrite(before + most, [&](char* begin, size_t) {
+    const char* const end = put(begin + before);
+    CHECK(end <= begin + before + most);
+    return static_cast<size_t>(end - begin);
+  });
+}
+
+char* put(char* to, std::string_view text) {
+  std::memcpy(to, text.data(), text.size());
+  return to + text.size();
 }
 
 constexpr std::string_view kOriginPrefix = "x-forwarded-";
@@ -24,13 +68,6 @@ constexpr std::string_view kOriginPrefix = "x-forwarded-";
 bool tells_origin(std::string_view name) {
   if (name.size() <= kOriginPrefix.size()) return http::iequals(name, "forwarded");
   return http::iequals(name.substr(0, kOriginPrefix.size()), kOriginPrefix);
-}
-
-void append_field(std::string& out, std::string_view name, std::string_view value) {
-  out += name;
-  out += ": ";
-  out += value;
-  out += "\r\n";
 }
 
 // Takes out the lines of `block`, a whole head without its last empty line, that tell the request's origin.
@@ -49,73 +86,56 @@ void drop_origin(std::string& block) {
 }
 
 // RFC 7239. A host that would have to be escaped is left out.
-void append_forwarded(std::string& out, std::string_view from, std::string_view host, bool secure) {
-  out += "forwarded: for=";
-  if (from.find(':') != std::string_view::npos) {
-    out += "\"[";
-    out += from;
-    out += "]\"";
-  } else if (from.find('.') != std::string_view::npos) {
-    out += from;
-  } else {
-    out += "unknown";
-  }
-  if (!host.empty() && host.find_first_of("\"\\") == std::string_view::npos) {
-    out += ";host=\"";
-    out += host;
-    out += '"';
-  }
-  out += secure ? ";proto=https\r\n" : ";proto=http\r\n";
+char* put_forwarded(char* to, std::string_view from, std::string_view host, bool secure) {
+  to = put(to, "forwarded: for=");
+  if (from.find(':') != std::string_view::npos)
+    to = put(put(put(to, "\"["), from), "]\"");
+  else
+    to = put(to, from.find('.') != std::string_view::npos ? from : "unknown");
+  if (!host.empty() && host.find_first_of("\"\\") == std::string_view::npos)
+    to = put(put(put(to, ";host=\""), host), "\"");
+  return put(to, secure ? ";proto=https\r\n" : ";proto=http\r\n");
 }
 
 }  // namespace
 
 RequestFields read_fields(const http::RequestHead& head) {
   RequestFields out;
+  if (const http::Field* host = head.find(http::Name::kHost)) out.host = host->value;
+  if ((head.names & kRead) == 0) return out;
   for (const http::Field& f : head.fields()) {
-    if (tells_origin(f.name)) {
-      out.origin = true;
-      out.forwarded |= f.name.size() == 9;
-      out.forwarded_proto |= http::iequals(f.name, "x-forwarded-proto");
-      out.forwarded_host |= http::iequals(f.name, "x-forwarded-host");
-      continue;
-    }
-    switch (f.name.size()) {
-      case 4:
-        if (http::iequals(f.name, "host")) out.host = f.value;
+    switch (f.id) {
+      case http::Name::kForwarded: out.origin = out.forwarded = true; break;
+      case http::Name::kXForwardedProto: out.origin = out.forwarded_proto = true; break;
+      case http::Name::kXForwardedHost: out.origin = out.forwarded_host = true; break;
+      case http::Name::kXForwardedOther: out.origin = true; break;
+      case http::Name::kTraceparent: {
+        const bool good = observe::parse_traceparent(f.value).has_value();
+        (good ? out.traceparent : out.bad_traceparent) = good ? f.value : f.line;
         break;
-      case 11:
-        if (http::iequals(f.name, "traceparent")) {
-          const bool good = observe::parse_traceparent(f.value).has_value();
-          (good ? out.traceparent : out.bad_traceparent) = good ? f.value : f.line;
-        }
+      }
+      case http::Name::kXRequestId: {
+        const bool good = observe::valid_request_id(f.value);
+        (good ? out.request_id : out.bad_request_id) = good ? f.value : f.line;
         break;
-      case 12:
-        if (http::iequals(f.name, "x-request-id")) {
-          const bool good = observe::valid_request_id(f.value);
-          (good ? out.request_id : out.bad_request_id) = good ? f.value : f.line;
-        } else if (http::iequals(f.name, "content-type")) {
-          out.grpc = grpc::is_grpc_content_type(f.value);
-        } else if (http::iequals(f.name, "x-idempotent")) {
-          out.idempotent = http::iequals(f.value, "true");
-        } else if (http::iequals(f.name, "grpc-timeout")) {
-          if (auto t = grpc::parse_timeout(f.value))
-            out.timeout = std::min(out.timeout, *t);
-          else
-            out.bad_timeout = true;
-        }
+      }
+      case http::Name::kXIdempotent: out.idempotent = http::iequals(f.value, "true"); break;
+      case http::Name::kGrpcTimeout:
+        if (auto t = grpc::parse_timeout(f.value))
+          out.timeout = std::min(out.timeout, *t);
+        else
+          out.bad_timeout = true;
         break;
-      case 20:
-        if (http::iequals(f.name, "x-request-timeout-ms")) {
-          uint64_t ms = 0;
-          const auto [end, ec] = std::from_chars(f.value.data(), f.value.data() + f.value.size(), ms);
-          if (ec != std::errc() || end != f.value.data() + f.value.size() || f.value.empty())
-            out.bad_timeout = true;
-          else
-            out.timeout =
-                std::min<Duration>(out.timeout, std::chrono::milliseconds(std::min<uint64_t>(ms, 1'000'000'000)));
-        }
+      case http::Name::kXRequestTimeoutMs: {
+        uint64_t ms = 0;
+        const auto [end, ec] = std::from_chars(f.value.data(), f.value.data() + f.value.size(), ms);
+        if (ec != std::errc() || end != f.value.data() + f.value.size() || f.value.empty())
+          out.bad_timeout = true;
+        else
+          out.timeout =
+              std::min<Duration>(out.timeout, std::chrono::milliseconds(std::min<uint64_t>(ms, 1'000'000'000)));
         break;
+      }
       default: break;
     }
   }
@@ -134,8 +154,10 @@ void choose_request_id(const RequestFields& fields, Rng& rng, std::string& reque
     return;
   }
   request_id.clear();
-  append_hex(request_id, rng.next());
-  append_hex(request_id, rng.next());
+  append_at_most(request_id, kHexId, [&](char* to) {
+    to = put_hex(to, rng.next());
+    return put_hex(to, rng.next());
+  });
 }
 
 void append_request_block(std::string& block, const http::RequestHead& head, const RequestFields& fields,
@@ -149,25 +171,28 @@ void append_request_block(std::string& block, const http::RequestHead& head, con
   const bool believed = fields.origin && trusted.contains(hop.peer);
   if (fields.origin && !believed) drop_origin(block);
 
-  choose_request_id(fields, rng, request_id);
-  if (fields.request_id.empty()) append_field(block, "x-request-id", request_id);
-  if (fields.traceparent.empty()) {
-    // Version 00, sampled; an id of zeros would be invalid, so the lowest bit is set.
-    block += "traceparent: 00-";
-    append_hex(block, rng.next());
-    append_hex(block, rng.next() | 1);
-    block += '-';
-    append_hex(block, rng.next() | 1);
-    block += "-01\r\n";
-  }
-  const std::string_view from = host_of(hop.peer);
-  append_field(block, "x-forwarded-for", from);
-  if (!believed || !fields.forwarded_proto) append_field(block, "x-forwarded-proto", hop.secure ? "https" : "http");
-  if (!fields.host.empty() && (!believed || !fields.forwarded_host))
-    append_field(block, "x-forwarded-host", fields.host);
-  if (fields.forwarded) append_forwarded(block, from, fields.host, hop.secure);
   if (head.upgrade) append_upgrade_lines(block, head);
-  block += "\r\n";
+
+  choose_request_id(fields, rng, request_id);
+  const std::string_view from = host_of(hop.peer);
+  const size_t most = kAddedMost + request_id.size() + 2 * from.size() + 2 * fields.host.size();
+  append_at_most(block, most, [&](char* to) {
+    if (fields.request_id.empty()) to = put(put(put(to, "x-request-id: "), request_id), "\r\n");
+    if (fields.traceparent.empty()) {
+      // Version 00, sampled; an id of zeros would be invalid, so the lowest bit is set.
+      to = put(to, "traceparent: 00-");
+      to = put_hex(to, rng.next());
+      to = put(put_hex(to, rng.next() | 1), "-");
+      to = put(put_hex(to, rng.next() | 1), "-01\r\n");
+    }
+    to = put(put(put(to, "x-forwarded-for: "), from), "\r\n");
+    if (!believed || !fields.forwarded_proto)
+      to = put(to, hop.secure ? std::string_view("x-forwarded-proto: https\r\n") : "x-forwarded-proto: http\r\n");
+    if (!fields.host.empty() && (!believed || !fields.forwarded_host))
+      to = put(put(put(to, "x-forwarded-host: "), fields.host), "\r\n");
+    if (fields.forwarded) to = put_forwarded(to, from, fields.host, hop.secure);
+    return put(to, "\r\n");
+  });
 }
 
 }  // namespace colony::proxy

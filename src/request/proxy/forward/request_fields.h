@@ -20,9 +20,8 @@ struct RequestFields {
   std::string_view host;
   Duration timeout = Duration::max();  // the sooner of grpc-timeout and x-request-timeout-ms
   bool bad_timeout = false;            // one of them cannot be read
-  bool grpc = false;
-  bool idempotent = false;  // x-idempotent: true
-  bool origin = false;      // `forwarded` or any x-forwarded-* came; of them:
+  bool idempotent = false;             // x-idempotent: true
+  bool origin = false;                 // `forwarded` or any x-forwarded-* came; of them:
   bool forwarded = false, forwarded_proto = false, forwarded_host = false;
 };
 

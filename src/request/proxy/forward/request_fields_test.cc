@@ -1,5 +1,6 @@
 #include "request/proxy/forward/request_fields.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "base/rng.h"
@@ -75,6 +76,23 @@ TEST(RequestFields, ForwardedIsWrittenOnlyWhereOneCameAndIpv6IsQuoted) {
                   "forwarded: for=\"[2001:db8::7]\";host=\"shop.example\";proto=https\r\n"));
   EXPECT_TRUE(has(sent("Forwarded: for=x\r\n", "", "unix"), "forwarded: for=unknown;"));
   EXPECT_TRUE(has(sent("", "", "1.2.3.4:5", true), "x-forwarded-proto: https\r\n"));
+}
+
+TEST(RequestFields, IdsAreTheDigitsOfWhatIsDrawn) {
+  const auto hex = [](uint64_t v) { return fmt::format("{:016x}", v); };
+  Rng rng(7), same(7);
+  http::RequestHead head;
+  http::ParseError error;
+  ASSERT_EQ(http::parse_request_head("GET / HTTP/1.1\r\nHost: h\r\n\r\n", head, error), http::ParseState::kComplete);
+  for (int i = 0; i < 100; ++i) {
+    string block, id;
+    append_request_block(block, head, read_fields(head), {"1.2.3.4:5"}, *TrustedSources::parse(""), rng, id);
+    const string first = hex(same.next());
+    ASSERT_EQ(id, first + hex(same.next()));
+    ASSERT_TRUE(has(block, "\r\nx-request-id: " + id + "\r\n")) << block;
+    const string trace = hex(same.next()) + hex(same.next() | 1);
+    ASSERT_TRUE(has(block, "\r\ntraceparent: 00-" + trace + "-" + hex(same.next() | 1) + "-01\r\n")) << block;
+  }
 }
 
 TEST(RequestFields, OnlyTrueMeansIdempotent) {
