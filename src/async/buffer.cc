@@ -83,7 +83,8 @@ char* Buffer::room(size_t at_least) {
 
 void Buffer::append(std::string_view data) {
   if (data.empty()) return;
-  std::memcpy(room(data.size()), data.data(), data.size());
+  if (room_size() < data.size()) room(data.size());
+  std::memcpy(slab_.data + end_, data.data(), data.size());
   end_ += data.size();
 }
 

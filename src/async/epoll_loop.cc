@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "async/epoll_ring.h"
+#include "async/kernel_calls.h"
 #include "base/log.h"
 #include "base/random_id.h"
 
@@ -105,7 +106,7 @@ class EpollLoopOnThread final : public EpollLoop {
     if (!waiting_.load() || !waiting_.exchange(false)) return;
     wakes_.fetch_add(1, std::memory_order_relaxed);
     const uint64_t one = 1;
-    [[maybe_unused]] const ssize_t n = ::write(bell_.fd, &one, sizeof one);
+    [[maybe_unused]] const ssize_t n = kernel::write(bell_.fd, &one, sizeof one);
   }
   int wait();
   void one_turn();
@@ -137,7 +138,7 @@ int EpollLoopOnThread::wait() {
     waiting_.store(true);
     if (has_posted_.load() || stopping_.load() || !context_.rings_sleep()) timeout = 0;
   }
-  const int n = epoll_wait(context_.poller.fd(), events_.data(), static_cast<int>(events_.size()), timeout);
+  const int n = kernel::epoll_wait(context_.poller.fd(), events_.data(), static_cast<int>(events_.size()), timeout);
   waiting_.store(false, std::memory_order_relaxed);
   rings_have_bytes_ = context_.rings_wake();
   CHECK(n >= 0 || errno == EINTR);
@@ -154,16 +155,16 @@ void EpollLoopOnThread::one_turn() {
     static_cast<EpollSink*>(events_[static_cast<size_t>(i)].data.ptr)
         ->on_events(events_[static_cast<size_t>(i)].events);
   turn.serve();
-  if (has_posted_.exchange(false)) {
+  if (has_posted_.load() && has_posted_.exchange(false)) {
     turn.run_posted();
     turn.serve();
   }
   turn.run_deferred();
   turn.flush();
-  turn.wheel.advance(now_);
-  // What timers wrote leaves now as well, not after the next wait.
-  turn.run_deferred();
-  turn.flush();
+  if (turn.wheel.advance(now_)) {  // what timers wrote leaves now as well, not after the next wait
+    turn.run_deferred();
+    turn.flush();
+  }
   turn.flush_gathered(n == 0 && !rings_have_bytes_);
 }
 

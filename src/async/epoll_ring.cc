@@ -13,6 +13,8 @@
 #include <cstring>
 #include <new>
 
+#include "async/kernel_calls.h"
+
 namespace colony::async {
 namespace {
 
@@ -126,7 +128,7 @@ void EpollRing::had_traffic() {
 void EpollRing::ring_bell() {
   ++bells_;
   const uint64_t one = 1;
-  [[maybe_unused]] const ssize_t n = ::write(peers_bell_, &one, sizeof one);
+  [[maybe_unused]] const ssize_t n = kernel::write(peers_bell_, &one, sizeof one);
 }
 
 ssize_t EpollRing::read(char* to, size_t room) {
@@ -179,12 +181,7 @@ void EpollRing::stop_sleeping() {
 template <class Fn>
 bool EpollContext::any_awake_ring(Fn fn) {
   bool any = false;
-  IntrusiveList<AwakeRing, AwakeTag> all;
-  all.take(awake_rings);
-  while (AwakeRing* r = all.pop_front()) {
-    awake_rings.push_back(*r);
-    any |= fn(static_cast<EpollRing&>(*r));
-  }
+  awake_rings.for_each([&](AwakeRing& r) { any |= fn(static_cast<EpollRing&>(r)); });
   return any;
 }
 

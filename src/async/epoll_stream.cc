@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "async/epoll_ring.h"
+#include "async/kernel_calls.h"
 
 namespace colony::async {
 namespace {
@@ -72,7 +73,7 @@ BufferedStream::Io EpollStream::receive(char* to, size_t room) {
   if (on_ring()) return receive_by_ring(to, room);
   if (ring_ && ring_->state() == EpollRing::State::kExpected) return receive_with_descriptors(to, room);
   for (;;) {
-    const ssize_t n = ::recv(fd_, to, room, MSG_DONTWAIT);
+    const ssize_t n = kernel::recv(fd_, to, room, MSG_DONTWAIT);
     if (n >= 0) return {n, 0};
     if (errno != EINTR) return {-1, errno};
   }
@@ -83,7 +84,7 @@ BufferedStream::Io EpollStream::send(std::string_view a, std::string_view b) {
   for (;;) {
     ssize_t n;
     if (b.empty()) {
-      n = ::send(fd_, a.data(), a.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+      n = kernel::send(fd_, a.data(), a.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     } else {
       iovec parts[2] = {{const_cast<char*>(a.data()), a.size()}, {const_cast<char*>(b.data()), b.size()}};
       msghdr message{};

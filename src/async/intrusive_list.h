@@ -52,6 +52,15 @@ class IntrusiveList {
     if (t) static_cast<Hook<Tag>*>(t)->unlink();
     return t;
   }
+  // fn(element) may take the element that it is shown out of the list, and no other.
+  template <class Fn>
+  void for_each(Fn fn) {
+    for (Hook<Tag>* h = end_.next_; h != &end_;) {
+      Hook<Tag>* const next = h->next_;
+      fn(*static_cast<T*>(h));
+      h = next;
+    }
+  }
   // Appends all of `other`, which is empty afterwards.
   void take(IntrusiveList& other) {
     if (other.empty()) return;

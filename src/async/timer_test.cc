@@ -124,32 +124,37 @@ TEST(TimerWheel, AgreesWithAModelUnderRandomArmingOverMonths) {
     std::map<int, TimePoint> model;  // armed timer -> wanted time
     std::vector<std::unique_ptr<Timer>> timers;
     int fired = 0;
-    for (int i = 0; i < kTimers; ++i) {
-      timers.push_back(std::make_unique<Timer>(*loop, [&, i] {
+    const auto make = [&](int i) {
+      return std::make_unique<Timer>(*loop, [&, i] {
         ++fired;
         auto it = model.find(i);
         ASSERT_NE(it, model.end());
         EXPECT_GE(loop->now(), it->second);
         EXPECT_LT(loop->now() - it->second, 1ms);
         model.erase(it);
-      }));
-    }
+      });
+    };
+    for (int i = 0; i < kTimers; ++i) timers.push_back(make(i));
     for (int step = 0; step < 3000; ++step) {
       const int i = static_cast<int>(rng.below(kTimers));
-      auto& t = *timers[static_cast<size_t>(i)];
-      switch (rng.below(4)) {
+      auto& t = timers[static_cast<size_t>(i)];
+      switch (rng.below(5)) {
         case 0:
-          t.cancel();
+          t->cancel();
+          model.erase(i);
+          break;
+        case 4:
+          t = make(i);
           model.erase(i);
           break;
         case 1: loop->run_for(Duration(static_cast<int64_t>(rng.below(uint64_t{1} << rng.below(52))))); break;
         default: {
           // From nanoseconds to some fifty days.
-          t.arm_after(Duration(static_cast<int64_t>(rng.below(uint64_t{1} << rng.below(53)))));
-          model[i] = t.at();
+          t->arm_after(Duration(static_cast<int64_t>(rng.below(uint64_t{1} << rng.below(53)))));
+          model[i] = t->at();
         }
       }
-      ASSERT_EQ(t.armed(), model.contains(i));
+      ASSERT_EQ(t->armed(), model.contains(i));
       for (const auto& [id, at] : model) ASSERT_GE(at + 1ms, loop->now()) << "timer " << id << " was missed";
     }
     loop->run_for(24h * 400);

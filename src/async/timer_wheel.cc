@@ -81,8 +81,10 @@ void TimerWheel::file(Timer& timer) {
   const uint64_t tick = std::max(ceil_tick(timer.at_), tick_);
   const int differing = std::bit_width(tick ^ tick_);
   const int level = differing <= kFirstBits ? 0 : (differing - kFirstBits + kBits - 1) / kBits;
-  const size_t slot = level == 0 ? tick & 255 : (tick >> (kFirstBits + kBits * (level - 1))) & 63;
+  const int shift = level == 0 ? 0 : kFirstBits + kBits * (level - 1);
+  const size_t slot = (tick >> shift) & (level == 0 ? 255 : 63);
   push(slots_of(level)[slot], timer);
+  if (const uint64_t begin = tick >> shift << shift; begin < next_.tick) next_ = {level, slot, begin};
   bits_of(level)[slot / 64] |= uint64_t{1} << (slot % 64);
 }
 
@@ -120,16 +122,21 @@ TimerWheel::Place TimerWheel::next_place() {
 }
 
 TimePoint TimerWheel::next_due() {
-  const uint64_t tick = next_place().tick;
-  return tick == kNone ? TimePoint::max() : tick_time(tick);
+  if (next_.tick != kNone && !occupied(next_)) next_ = next_place();
+  return next_.tick == kNone ? TimePoint::max() : tick_time(next_.tick);
 }
 
-void TimerWheel::advance(TimePoint now) {
+bool TimerWheel::advance(TimePoint now) {
   CHECK(!advancing_);
-  advancing_ = true;
   const uint64_t target = std::max(floor_tick(now), tick_);
+  if (target < next_.tick) {
+    tick_ = target;
+    return false;
+  }
+  advancing_ = true;
   Timer** due_end = &due_;
-  for (Place p = next_place(); p.tick <= target; p = next_place()) {
+  for (next_ = next_place(); next_.tick <= target; next_ = next_place()) {
+    const Place p = next_;
     tick_ = p.tick;
     bits_of(p.level)[p.slot / 64] &= ~(uint64_t{1} << (p.slot % 64));
     Timer* t = take_in_order(slots_of(p.level)[p.slot]);
@@ -147,11 +154,13 @@ void TimerWheel::advance(TimePoint now) {
     }
   }
   tick_ = target;
+  const bool any = due_ != nullptr;
   while (Timer* t = due_) {
     unlink(*t);
     fire(*t, now);
   }
   advancing_ = false;
+  return any;
 }
 
 // The callback may destroy the timer (a coroutine that leaves its sleep does), so the function is called from here and

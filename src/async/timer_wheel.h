@@ -24,8 +24,8 @@ class TimerWheel {
   // that was moved or cancelled, a boundary between levels): advance() is then a cheap no-op.
   TimePoint next_due();
   // Calls every timer that is due at `now`, in the order of their ticks, each at most once; what a callback arms at or
-  // before `now` comes with the next advance.
-  void advance(TimePoint now);
+  // before `now` comes with the next advance. False: there was none.
+  bool advance(TimePoint now);
 
  private:
   friend class Timer;
@@ -43,11 +43,13 @@ class TimerWheel {
   static void push(Timer*& head, Timer& timer);
   static Timer* take_in_order(Timer*& head);  // the slot's entries, oldest first, chained by next_
   Place next_place();
+  bool occupied(const Place& p) { return slots_of(p.level)[p.slot] != nullptr; }
   Timer** slots_of(int level) { return level == 0 ? first_.data() : rest_[static_cast<size_t>(level - 1)].data(); }
   uint64_t* bits_of(int level) { return level == 0 ? first_bits_.data() : &rest_bits_[static_cast<size_t>(level - 1)]; }
   void fire(Timer& timer, TimePoint now);
 
-  uint64_t tick_;  // everything filed is at or after it
+  uint64_t tick_;            // everything filed is at or after it
+  Place next_{0, 0, kNone};  // as next_place() says, or one before it whose timers were destroyed: no walk per turn
   std::array<Timer*, 256> first_{};
   std::array<std::array<Timer*, 64>, kLevels - 1> rest_{};
   std::array<uint64_t, 4> first_bits_{};  // may say occupied for a slot whose timers were destroyed

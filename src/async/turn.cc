@@ -37,11 +37,11 @@ void Turn::run_posted() {
 }
 
 void Turn::run_deferred() {
-  for (size_t i = 0; i < deferred.size(); ++i) {
-    auto own = std::move(deferred[i]);
-    own();
+  while (!deferred.empty()) {
+    running_.swap(deferred);  // what runs may put off more, which comes after the rest of these
+    for (auto& fn : running_) fn();
+    running_.clear();
   }
-  deferred.clear();
 }
 
 void Turn::flush() {
