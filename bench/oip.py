@@ -2,10 +2,11 @@
 """Inference of one number by the Open Inference Protocol: Colony with its echo runtime against Triton 2.51 with a C++ backend that
 does nothing either (bench/peers/triton_noop.cc), over REST and gRPC. Arms take turns within every round.
 
-    ./dev bench oip [--rounds 5] [--seconds 1] [--connections 1,16,64] [--protocols http,grpc] [--quick]
+    ./dev bench oip [--rounds 5] [--seconds 1] [--connections 1,16,64] [--protocols http,grpc] [--numbers 1] [--quick]
 
-Layout `share`: the load on one core, all of the arm on the other. gRPC: one stream on each connection. Prints a section for
-docs/benchmarks.md."""
+Layout `share`: the load on one core, all of the arm on the other. gRPC: one stream on each connection. --numbers 150528 with
+--protocols http: a tensor of so many FP32 numbers as JSON (an image of 224 x 224 x 3), and how many megabytes of it a second of CPU
+takes in and gives back. Prints a section for docs/benchmarks.md."""
 
 import sys
 from pathlib import Path
@@ -13,10 +14,11 @@ from pathlib import Path
 sys.path[0] = str(Path(__file__).resolve().parents[1])  # this folder holds modules that are not the library's
 
 import shutil
+import statistics
 import tempfile
 
 from bench.common import arms
-from bench.common.measure import BUILD, cpu_table, flags, in_turn, load, print_head, say
+from bench.common.measure import BUILD, cpu_table, flags, in_turn, load, print_head, say, table
 
 TRITON = arms.CACHE / "third_party/nvidia_pytriton/pytriton/tritonserver"
 MODEL = """name: "echo"
@@ -44,6 +46,11 @@ class Triton(arms.Arm):
         self.wait("/v2/models/echo/ready")
 
 
+def body_bytes(numbers):
+    """As the load generator makes it: a stamp of 7 digits, then numbers of 10 characters and their commas."""
+    return len(f'{{"inputs":[{{"name":"x","shape":[{numbers}],"datatype":"FP32","data":[]}}]}}') + 7 + 11 * (numbers - 1)
+
+
 def speak(arm, protocol):
     """The same server, by the protocol of this run."""
     arm.protocol = "h2" if protocol == "grpc" else "h1"
@@ -52,7 +59,11 @@ def speak(arm, protocol):
 
 
 def main():
-    args = flags(__doc__, rounds=5, connections="1,16,64", protocols="http,grpc")
+    args = flags(__doc__, rounds=5, connections="1,16,64", protocols="http,grpc", numbers="1")
+    if args.numbers != "1":
+        if args.protocols != "http":
+            raise SystemExit("--numbers is for --protocols http")
+        WORKLOADS["http"] = [f"oip,model=echo,numbers={args.numbers}"]
     print_head("Open Inference Protocol", f"Layout `share`; {args.rounds} rounds of {args.seconds:g} s, interleaved; medians.")
     with tempfile.TemporaryDirectory(prefix="colony-bench-") as folder:
         running = []
@@ -71,6 +82,10 @@ def main():
                             results[protocol, count, arm.name].append(one)
                 say(f"round {number + 1} of {args.rounds}")
             print(cpu_table(results, ["triton"], ["protocol", "connections"]))
+            if args.numbers != "1":
+                size = body_bytes(int(args.numbers))
+                rows = [[str(c), arm, f"{statistics.median(size / r['cpu'] for r in rounds):,.0f}"] for (_, c, arm), rounds in results.items()]
+                print(f"\nA body of {size / 1e6:.2f} MB, in and out:\n\n" + table(["connections", "arm", "MB of request/s of CPU"], rows))
         finally:
             arms.stop_all(running)
 

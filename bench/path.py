@@ -8,7 +8,8 @@ One loop, an echo replica behind the framed link, 256 bytes of body. Shapes: `h1
 connections with one request each in flight, written together while the proxy stands still, so that a loaded machine
 changes nothing; `h2 32`, 32 streams of one HTTP/2 connection, written together. Each over both kinds of link: `ring`, shared
 memory, and `socket`, what is left where memfd_create() is forbidden. System calls are counted by strace on the proxy's
-loop, allocations and instructions by callgrind. Last, the anonymous memory that the proxy's process takes for each of
+loop, allocations and instructions by callgrind. Then the replica's half (bench/path_replica.py): what its own loop takes for raw
+bytes and for inference of one number, as JSON and as gRPC. Last, the anonymous memory that the proxy's process takes for each of
 --idle keep-alive connections that have answered once and wait. --check compares with the bounds below and with
 bench/path_counts.json (+10 %) and fails above them; --write makes that file anew."""
 
@@ -30,6 +31,9 @@ import subprocess
 import tempfile
 import time
 
+from bench import path_replica
+from bench.common.callgrind import ENVIRONMENT, Callgrind
+
 ROOT = Path(__file__).resolve().parent.parent
 COLONY = Path(os.environ.get("COLONY_E2E_BINARY") or ROOT / "build/release/colony")
 COUNTS = ROOT / "bench/path_counts.json"
@@ -45,7 +49,7 @@ APP = """applications:
         max_ongoing_requests: 1000
 """
 LINKS = ("ring", "socket")
-# Of the proxy's loop, per request.
+# Of the proxy's loop, or the replica's, per request.
 BOUNDS = {
     "h1 1 ring": {"system calls": 5.5, "allocations": 0},
     "h1 64 ring": {"system calls": 2.4, "allocations": 0},
@@ -53,10 +57,15 @@ BOUNDS = {
     "h1 1 socket": {"system calls": 6.5, "allocations": 0},
     "h1 64 socket": {"system calls": 2.4, "allocations": 0},
     "h2 32 socket": {"allocations": 0},
+    "replica raw 1": {"allocations": 2},
+    "replica raw 16": {"allocations": 2},
+    "replica json 1": {"allocations": 11},
+    "replica json 16": {"allocations": 11},
+    "replica grpc 1": {"allocations": 11},
+    "replica grpc 16": {"allocations": 11},
 }
 IDLE_BYTES = 1024  # of the proxy's own memory per idle connection
 MORE = 1.10  # instructions against the committed ones
-ALLOCATORS = {"malloc", "calloc", "realloc", "posix_memalign", "aligned_alloc", "memalign"}
 SLACK = 0.02  # allocations per request that may belong to what a loop does by the clock
 
 
@@ -98,8 +107,7 @@ class Proxy:
     """A second proxy of that house, started from a copy of the first one's record; `prefix` goes before it."""
 
     def __init__(self, house, folder, link, prefix=()):
-        # WHY: callgrind counts every byte of a `rep movsb` as an instruction, and glibc copies with it from 2 KiB on.
-        environment = dict(os.environ, GLIBC_TUNABLES="glibc.cpu.x86_rep_movsb_threshold=0x40000000")
+        environment = dict(os.environ, **ENVIRONMENT)
         if link == "socket":
             shim = Path(folder) / "no_memfd.so"
             compile_shim = ["clang++-19", "-O1", "-shared", "-fPIC", ROOT / "bench/no_memfd.cc", "-o", shim]
@@ -302,58 +310,14 @@ def count_system_calls(house, folder, link, requests):
         proxy.stop()
 
 
-def read_callgrind(path):
-    """(instructions, calls of allocators) of one dump."""
-    names, instructions, allocations, callee = {}, 0, 0, ""
-    for line in path.read_text(errors="replace").splitlines():
-        if line.startswith("cfn="):
-            number, _, name = line[4:].partition(" ")
-            callee = names.setdefault(number, name)
-        elif line.startswith("fn="):
-            number, _, name = line[3:].partition(" ")
-            names.setdefault(number, name)
-        elif line.startswith("calls=") and callee.split("'")[0] in ALLOCATORS:
-            allocations += int(line[6:].split()[0])
-        elif line.startswith(("summary:", "totals:")):
-            instructions = int(line.split()[1])
-    return instructions, allocations
-
-
 def count_instructions(house, folder, link, requests):
-    out = Path(folder) / "callgrind.out"
-    prefix = ["valgrind", "-q", "--tool=callgrind", "--instr-atstart=no", "--separate-threads=yes"]
-    proxy = Proxy(house, folder, link, [*prefix, f"--callgrind-out-file={out}"])
-
-    def control(*arguments):
-        # Saying the same thing twice does no harm, and callgrind_control may miss a process that is busy.
-        for left in reversed(range(4)):
-            try:
-                command = ["callgrind_control", *arguments, str(proxy.pid)]
-                done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE / 4)
-            except subprocess.TimeoutExpired:
-                if left == 0:
-                    raise
-            else:
-                if done.returncode == 0 and "Error" not in done.stdout:
-                    return
-                if left == 0:
-                    raise SystemExit(f"callgrind_control {arguments}: {done.stdout} {done.stderr}")
+    callgrind = Callgrind(folder)
+    proxy = Proxy(house, folder, link, callgrind.prefix)
+    callgrind.pid = proxy.pid
 
     def measure(_):
-        control("-i", "on")
-        control("-z")
-
-        def found(done):
-            control("-d")
-            control("-i", "off")
-            dumps = sorted(Path(folder).glob("callgrind.out.*"))
-            # The loop is the thread that did most.
-            instructions, allocations = max(read_callgrind(d) for d in dumps)
-            for d in dumps:
-                d.unlink()
-            return {"instructions": instructions / done, "allocations": allocations / done}
-
-        return found
+        callgrind.begin()
+        return callgrind.end
 
     try:
         return each_shape(proxy, link, requests, measure)
@@ -417,14 +381,17 @@ def main():
             for link in LINKS:
                 calls |= count_system_calls(house, folder, link, args.requests)
                 result |= count_instructions(house, folder, link, args.requests)
+            result |= path_replica.count(house, folder, COLONY, args.requests)
             idle = idle_bytes(house, folder, args.idle)
         finally:
             house.stop()
     print("| shape | system calls | allocations | instructions | which calls |\n|---|---|---|---|---|")
     for shape, found in result.items():
-        found["system calls"] = sum(calls[shape].values())
-        which = ", ".join(f"{n:.2f} {name}" for name, n in calls[shape].items() if n >= 0.005)
-        print(f"| {shape} | {found['system calls']:.2f} | {found['allocations']:.2f} | {found['instructions']:,.0f} | {which} |")
+        which = ", ".join(f"{n:.2f} {name}" for name, n in calls.get(shape, {}).items() if n >= 0.005)
+        if shape in calls:
+            found["system calls"] = sum(calls[shape].values())
+        in_all = f"{found['system calls']:.2f}" if shape in calls else ""
+        print(f"| {shape} | {in_all} | {found['allocations']:.2f} | {found['instructions']:,.0f} | {which} |")
     print(f"\nAn idle connection takes {idle:.0f} bytes ({args.idle} held).")
     if args.write:
         COUNTS.write_text(

@@ -2,9 +2,11 @@
 #include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <algorithm>
 
 #include <atomic>
 #include <chrono>
@@ -264,7 +266,7 @@ TEST(Loadgen, AbortedRequestsAreLeftInTheMiddleAndAreNoFailures) {
 
 TEST(Loadgen, AnUnknownKeyIsNamed) {
   EXPECT_EQ(parse_kind("raw,byte=3", "h").error(),
-            "unknown key 'byte'; there are: name, path, model, tensor, bytes, weight, abort, header");
+            "unknown key 'byte'; there are: name, path, model, tensor, bytes, numbers, weight, abort, header");
   EXPECT_EQ(parse_kind("roar", "h").error(), "'roar' is no form of request; there are: raw, oip, grpc");
   EXPECT_EQ(parse_kind("raw,bytes=3", "h").error(), "bytes=3: 16 to 67108864");
 }
@@ -279,6 +281,15 @@ TEST(Histogram, PercentilesAreRightToWithinAPercent) {
     EXPECT_NEAR(static_cast<double>(h.percentile(share)), share * 1e8, share * 1e6) << share;
   EXPECT_EQ(h.percentile(1), 100'000'000u);
   EXPECT_EQ(Histogram().percentile(0.5), 0u);
+}
+
+TEST(Loadgen, AnInferenceMayHoldManyNumbers) {
+  const auto kind = parse_kind("oip,numbers=3", "h");
+  ASSERT_TRUE(kind);
+  EXPECT_TRUE(kind->before.contains("\"shape\":[3]")) << kind->before;
+  EXPECT_EQ(std::ranges::count(kind->after, ','), 2) << kind->after;
+  EXPECT_EQ(kind->body_size, kind->before.size() + 7 + kind->after.size());
+  EXPECT_EQ(parse_kind("oip,numbers=0", "h").error(), "numbers=0: 1 to 4194304");
 }
 
 }  // namespace

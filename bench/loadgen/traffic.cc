@@ -13,6 +13,7 @@ namespace {
 
 constexpr size_t kShifts = 4096;  // a raw body is one of so many slices of the noise
 constexpr size_t kMaxBody = 64u << 20;
+constexpr size_t kMaxNumbers = 4u << 20;
 constexpr size_t kKept = 64u << 10;
 
 // Grows before the threads start (parse_kind), is only read afterwards.
@@ -54,6 +55,14 @@ std::string infer_message(const std::string& model, const std::string& tensor) {
   return framed + message;
 }
 
+// ",0.12345678" each: as long as most numbers of FP32 are.
+std::string more_numbers(size_t n) {
+  std::string out;
+  std::minstd_rand rng(1);
+  for (size_t i = 0; i < n; ++i) out += fmt::format(",0.{:08}", 10'000'000 + rng() % 90'000'000);
+  return out;
+}
+
 template <class Number>
 bool read_number(std::string_view text, Number& out) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
@@ -74,6 +83,9 @@ std::string set_key(Kind& kind, std::string_view key, std::string_view value) {
   } else if (key == "bytes") {
     if (!read_number(value, kind.bytes) || kind.bytes < Kind::kStamp || kind.bytes > kMaxBody)
       return bad(fmt::format("{} to {}", Kind::kStamp, kMaxBody));
+  } else if (key == "numbers") {
+    if (!read_number(value, kind.numbers) || kind.numbers < 1 || kind.numbers > kMaxNumbers)
+      return bad(fmt::format("1 to {}", kMaxNumbers));
   } else if (key == "weight") {
     if (!read_number(value, kind.weight) || kind.weight <= 0) return bad("a number above 0");
   } else if (key == "abort") {
@@ -82,7 +94,8 @@ std::string set_key(Kind& kind, std::string_view key, std::string_view value) {
     if (!value.contains(": ")) return bad("NAME: VALUE");
     kind.headers += fmt::format("{}\r\n", value);
   } else {
-    return fmt::format("unknown key '{}'; there are: name, path, model, tensor, bytes, weight, abort, header", key);
+    return fmt::format("unknown key '{}'; there are: name, path, model, tensor, bytes, numbers, weight, abort, header",
+                       key);
   }
   return {};
 }
@@ -97,8 +110,9 @@ void finish_kind(Kind& kind, std::string_view authority) {
     case Form::kOip:
       kind.path = fmt::format("/v2/models/{}/infer", kind.model);
       type = "application/json";
-      kind.before = fmt::format(R"({{"inputs":[{{"name":"{}","shape":[1],"datatype":"FP32","data":[)", kind.tensor);
-      kind.after = "]}]}";
+      kind.before = fmt::format(R"({{"inputs":[{{"name":"{}","shape":[{}],"datatype":"FP32","data":[)", kind.tensor,
+                                kind.numbers);
+      kind.after = more_numbers(kind.numbers - 1) + "]}]}";
       kind.body_size = kind.before.size() + 7 + kind.after.size();
       break;
     case Form::kGrpc:

@@ -14,7 +14,7 @@
 
 namespace colony::loadgen {
 
-// raw: an echo is expected, byte for byte. oip: inference over REST, one FP32 number, JSON. grpc: the same as ModelInfer
+// raw: an echo is expected, byte for byte. oip: inference over REST, one FP32 number or many, JSON. grpc: the same as ModelInfer
 // (or an echo of that message).
 enum class Form : uint8_t { kRaw, kOip, kGrpc };
 
@@ -26,6 +26,7 @@ struct Kind {
   std::string model = "echo";
   std::string tensor = "x";  // the name of oip's and grpc's one input
   size_t bytes = 256;        // of a raw body; at least kStamp
+  size_t numbers = 1;        // of oip's input; the first is the stamp, the others are always the same
   double weight = 1;
   double abort = 0;     // share of requests that the client leaves in the middle of
   std::string headers;  // more of them: "name: value\r\n..."

@@ -12,10 +12,10 @@ bool is_utf8(std::string_view s) {
     return at < s.size() && byte(at) >= low && byte(at) <= high;
   };
   while (i < s.size()) {
+    while (i < s.size() && byte(i) < 0x80) ++i;
+    if (i == s.size()) return true;
     const unsigned b = byte(i);
-    if (b < 0x80) {
-      i += 1;
-    } else if (b >= 0xC2 && b <= 0xDF) {
+    if (b >= 0xC2 && b <= 0xDF) {
       if (!follows(i + 1)) return false;
       i += 2;
     } else if (b >= 0xE0 && b <= 0xEF) {

@@ -10,20 +10,25 @@
 
 namespace colony::replica {
 
-// The ids of one request. Kept as the lines that go into its answer.
+// The lines by which an answer carries the ids of its request: x-request-id and traceparent from the head; a request id is
+// made where none came.
+void append_id_lines(std::string& to, Core& core, const http::RequestHead& head);
+
+// These lines, kept.
 class RequestIds {
  public:
-  // Takes x-request-id and traceparent from the head; makes a request id where none came.
   RequestIds(Core& core, const http::RequestHead& head);
   const std::string& lines() const { return lines_; }  // "x-request-id: ...\r\ntraceparent: ...\r\n"
-  std::string log_text() const;                        // "request_id=... traceparent=..."
 
  private:
   std::string lines_;
 };
 
 // One line per request at debug level, and one at warn level for an error that is ours.
-void log_access(const RequestIds& ids, std::string_view what, int status, Duration took, const Error* error);
+void log_access(std::string_view id_lines, std::string_view what, int status, Duration took, const Error* error);
+inline void log_access(const RequestIds& ids, std::string_view what, int status, Duration took, const Error* error) {
+  log_access(ids.lines(), what, status, took, error);
+}
 
 // A request that is answered already: swallows its body.
 class AnsweredCall final : public http::ExchangeHandler {

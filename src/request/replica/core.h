@@ -41,7 +41,8 @@ struct Core {
   size_t open_requests = 0;         // data requests in service; control calls and health questions are not counted
   size_t raw_streams = 0;           // of them, echoes
   uint64_t answered = 0;
-  async::Signal idle;  // open_requests has become 0
+  std::string scratch;  // where a head is put together during one call
+  async::Signal idle;   // open_requests has become 0
 
   Deadline deadline_for(Deadline carried) const {
     return carried.is_never() ? Deadline::after(loop.now(), from_seconds(spec.request_timeout_s)) : carried;

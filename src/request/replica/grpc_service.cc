@@ -36,11 +36,6 @@ void keep_message(InferJob& job, grpc::Call& call, std::string_view message) {
 
 grpc::Packed packed(const InferJob& job) { return job.reply_packed ? grpc::Packed::kYes : grpc::Packed::kNo; }
 
-void echo_ids(grpc::Call& call) {
-  for (const char* name : {"x-request-id", "traceparent"})
-    if (const auto value = call.metadata(name)) call.add_header(name, *value);
-}
-
 // ModelInfer: lives until the call is finished.
 class UnaryInfer final : public InferClient {
  public:
@@ -84,10 +79,7 @@ class UnaryInfer final : public InferClient {
 // ModelStreamInfer: answers leave in the order of the requests; an error is an answer and does not end the stream.
 class StreamInfer final : public grpc::StreamHandler {
  public:
-  StreamInfer(Core& core, grpc::StreamCall& call) : core_(core), call_(call) {
-    core_.opened();
-    echo_ids(call);
-  }
+  StreamInfer(Core& core, grpc::StreamCall& call) : core_(core), call_(call) { core_.opened(); }
   ~StreamInfer() override {
     for (const auto& p : pending_) {
       core_.inbox.abandon(p->job);
@@ -166,7 +158,6 @@ std::string path(std::string_view method) { return "/" + std::string(kService) +
 template <class F>
 grpc::UnaryFn about_model(Core& core, F write) {
   return [&core, write](std::string_view message, grpc::UnaryCall& call) {
-    echo_ids(call);
     if (auto ok = core.servable(); !ok) return call.finish(ok.error());
     const auto named = oip::parse_named_model(message);
     if (!named) return call.finish(named.error());
@@ -178,7 +169,7 @@ grpc::UnaryFn about_model(Core& core, F write) {
 
 }  // namespace
 
-GrpcService::GrpcService(Core& core) : core_(core) {
+GrpcService::GrpcService(Core& core) : core_(core), dispatcher_({.echoed = {"x-request-id", "traceparent"}}) {
   dispatcher_.unary(path("ServerLive"), [&core](std::string_view, grpc::UnaryCall& call) {
     call.finish(oip::flag_message(is_live(core)));
   });
@@ -222,7 +213,6 @@ GrpcService::GrpcService(Core& core) : core_(core) {
   dispatcher_.unary(
       path("ModelInfer"),
       [&core](std::string_view message, grpc::UnaryCall& call) {
-        echo_ids(call);
         if (auto ok = core.servable(); !ok) return call.finish(ok.error());
         (new UnaryInfer(core, call, message))->start();  // deletes itself when the call is finished
       },

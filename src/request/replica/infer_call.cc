@@ -3,6 +3,10 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
+
+#include "transport/http/made_reply.h"
+
 namespace colony::replica {
 namespace {
 
@@ -92,16 +96,29 @@ class InferCall final : public http::ExchangeHandler, public InferClient {
     failed_ = error != nullptr;
     if (error) {
       http::reply_error(exchange_, false, *error, ids_.lines());
-    } else if (job_->reply_json_length || job_->reply_packed) {
-      std::string lines = ids_.lines();
-      if (job_->reply_json_length)
-        lines += fmt::format("inference-header-content-length: {}\r\n", *job_->reply_json_length);
-      if (job_->reply_packed) lines += fmt::format("content-encoding: {}\r\n", compress::to_string(job_->reply_coding));
-      http::reply_with(exchange_, 200, job_->reply_type, job_->reply, lines);
     } else {
-      http::reply_with(exchange_, 200, job_->reply_type, job_->reply, ids_.lines());
+      answer_well();
     }
     log_access(ids_, "infer", error ? http_status(error->code) : 200, core_.loop.now() - began_, error);
+  }
+
+  void answer_well() {
+    const auto number = [](std::string& to, size_t n) {
+      char digits[24];
+      to.append(digits, std::to_chars(digits, digits + sizeof digits, n).ptr).append("\r\n");
+    };
+    std::string& head = core_.scratch;
+    head.assign("HTTP/1.1 200 OK\r\ncontent-type: ").append(job_->reply_type).append("\r\ncontent-length: ");
+    number(head, job_->reply.size());
+    if (job_->reply_json_length) number(head.append("inference-header-content-length: "), *job_->reply_json_length);
+    if (job_->reply_packed)
+      head.append("content-encoding: ").append(compress::to_string(job_->reply_coding)).append("\r\n");
+    head.append(ids_.lines()).append("\r\n");
+    // A transform's content type is its author's: then the carrier looks at the head.
+    if (job_->form() == InferForm::kTransform)
+      exchange_.reply(head, job_->reply, http::More::kNo);
+    else
+      http::reply_made(exchange_, 200, head, job_->reply.size(), job_->reply, http::More::kNo);
   }
 
   Core& core_;

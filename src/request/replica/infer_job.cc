@@ -155,7 +155,8 @@ Result<void> InferJob::encode() {
     case InferForm::kTransform: {
       TRY(auto written, table_->transform->to_reply(inferred_, *body));
       reply = std::move(written.data);
-      reply_type = std::move(written.content_type);
+      transform_type_ = std::move(written.content_type);
+      reply_type = transform_type_;
       return {};
     }
     case InferForm::kGrpc: reply = oip::write_model_infer(inferred_, id_); return {};
@@ -186,7 +187,7 @@ void InferJob::account(const Error* error) {
   s.compute_output.add(output_ns_);
   ++s.inference_count;
   ++s.execution_count;
-  s.last_inference_ms = static_cast<uint64_t>(to_ms(core_.loop.wall_now().time_since_epoch()));
+  model->last_inference = core_.loop.now();
   if (const auto it = core_.model_durations.find(s.name); it != core_.model_durations.end())
     it->second.observe(static_cast<double>(infer_ns_) * 1e-9);
 }

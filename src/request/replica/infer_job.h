@@ -51,11 +51,13 @@ class InferJob final : public Job {
   void align_tensors(std::string& to);
 
   // ---- the answer, once on_inferred(nullptr) was called ----
-  std::string reply, reply_type;
+  std::string reply;
+  std::string_view reply_type;
   std::optional<size_t> reply_json_length;
   bool reply_packed = false;                                              // `reply` is in reply_coding
   const std::string& request_id() const { return whole_ ? id_ : kNone; }  // gRPC: the message's id, also when it failed
 
+  InferForm form() const { return form_; }
   void run() override;
   void finish(const Error* refused) override;
   void forget_client() { client_ = nullptr; }
@@ -79,7 +81,7 @@ class InferJob final : public Job {
   std::optional<Error> error_;
   size_t unpacked_bytes_ = 0;  // of core_.unpacked
   uint64_t input_ns_ = 0, infer_ns_ = 0, output_ns_ = 0;
-  std::string id_;
+  std::string id_, transform_type_;
   bool whole_ = false;  // run() has returned
   static inline const std::string kNone;
 };

@@ -15,7 +15,8 @@ namespace colony::replica {
 struct LoadedModel {
   std::shared_ptr<runtime::Model> model;
   bool warm_up = true;
-  runtime::oip::ModelStatistics statistics;  // the loop's; pool threads never touch it
+  runtime::oip::ModelStatistics statistics;     // the loop's; pool threads never touch it
+  TimePoint last_inference = TimePoint::min();  // likewise; statistics get it when they are asked for
 };
 
 class ModelTable {

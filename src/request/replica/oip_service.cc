@@ -57,6 +57,20 @@ OipPath v1_path(const Segments& s) {
   return out;
 }
 
+// /v2/models/NAME/infer, of which there are many: spelled as the protocol spells it.
+std::optional<OipPath> infer_path(std::string_view path) {
+  constexpr std::string_view kBefore = "/v2/models/", kAfter = "/infer";
+  if (path.size() <= kBefore.size() + kAfter.size() || !path.starts_with(kBefore) || !path.ends_with(kAfter))
+    return std::nullopt;
+  const auto name = path.substr(kBefore.size(), path.size() - kBefore.size() - kAfter.size());
+  if (name.find_first_of("/%") != name.npos) return std::nullopt;
+  OipPath out;
+  out.what = What::kModel;
+  out.model = name;
+  out.action = "infer";
+  return out;
+}
+
 OipPath model_path(const Segments& s) {
   OipPath out;
   const auto model = http::percent_decode(s[2]);
@@ -176,6 +190,7 @@ http::ExchangeHandler* about_model(Core& core, http::Exchange& exchange, const h
 
 std::optional<OipPath> parse_oip_path(std::string_view path) {
   if (path.empty() || path.front() != '/') return std::nullopt;
+  if (auto usual = infer_path(path)) return usual;
   const Segments s(path);
   OipPath out;
   if (s.size() >= 2 && s[0] == "v1" && s[1] == "models") return v1_path(s);
@@ -215,8 +230,13 @@ std::vector<oip::IndexEntry> model_index(const Core& core) {
 std::vector<oip::ModelStatistics> model_statistics(const Core& core, const LoadedModel* only) {
   std::vector<oip::ModelStatistics> out;
   if (!core.table) return out;
-  for (const auto& m : core.table->models)
-    if (!only || m.get() == only) out.push_back(m->statistics);
+  for (const auto& m : core.table->models) {
+    if (only && m.get() != only) continue;
+    out.push_back(m->statistics);
+    if (m->last_inference == TimePoint::min()) continue;
+    const auto at = core.loop.wall_now() - (core.loop.now() - m->last_inference);
+    out.back().last_inference_ms = static_cast<uint64_t>(to_ms(at.time_since_epoch()));
+  }
   return out;
 }
 

@@ -7,20 +7,21 @@
 
 #include "request/replica/call.h"
 #include "request/replica/infer_call.h"
+#include "transport/http/made_reply.h"
 #include "transport/http/ws.h"
 
 namespace colony::replica {
 namespace {
 
-constexpr size_t kUsualFields = 128;  // content type and length
+constexpr size_t kUsualHead = 320;  // with content type and length, ids
 
 class EchoCall final : public http::ExchangeHandler {
  public:
   EchoCall(Core& core, http::Exchange& exchange, const http::RequestHead& head)
-      : core_(core), exchange_(exchange), ids_(core, head), began_(core.loop.now()), length_(head.content_length) {
+      : core_(core), exchange_(exchange), began_(core.loop.now()), length_(head.content_length) {
     core_.opened();
     ++core_.raw_streams;
-    head_.reserve(64 + ids_.lines().size() + kUsualFields);
+    head_.reserve(kUsualHead);
     head_ = "HTTP/1.1 200 OK\r\n";
     if (const auto type = head.find("content-type")) {
       head_ += "content-type: ";
@@ -33,7 +34,8 @@ class EchoCall final : public http::ExchangeHandler {
       head_.append(digits, std::to_chars(digits, digits + sizeof digits, *length_).ptr);
       head_ += "\r\n";
     }
-    head_ += ids_.lines();
+    ids_at_ = head_.size();
+    append_id_lines(head_, core, head);
     head_ += "\r\n";
   }
 
@@ -41,7 +43,7 @@ class EchoCall final : public http::ExchangeHandler {
     if (!started_) {
       started_ = true;
       whole_ = length_ && data.size() == *length_;
-      exchange_.reply(head_, data, whole_ ? http::More::kNo : http::More::kYes);
+      http::reply_made(exchange_, 200, head_, length_, data, whole_ ? http::More::kNo : http::More::kYes);
     } else {
       exchange_.body(data, http::More::kYes);
     }
@@ -64,7 +66,8 @@ class EchoCall final : public http::ExchangeHandler {
     core_.closed(!ok);
     core_.probe.queue.observe(0);  // an echo never waits for a thread
     core_.probe.processing.observe(to_seconds(core_.loop.now() - began_));
-    log_access(ids_, "echo", ok ? 200 : 499, core_.loop.now() - began_, nullptr);
+    log_access(std::string_view(head_).substr(ids_at_, head_.size() - ids_at_ - 2), "echo", ok ? 200 : 499,
+               core_.loop.now() - began_, nullptr);
     delete this;
   }
 
@@ -73,11 +76,11 @@ class EchoCall final : public http::ExchangeHandler {
 
   Core& core_;
   http::Exchange& exchange_;
-  RequestIds ids_;
   TimePoint began_;
   std::optional<uint64_t> length_;
   std::string head_;
-  size_t held_ = 0;  // shown and not yet said to be consumed
+  size_t ids_at_ = 0;  // their lines in head_, before the empty one
+  size_t held_ = 0;    // shown and not yet said to be consumed
   bool started_ = false, whole_ = false;
 };
 

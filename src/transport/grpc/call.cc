@@ -7,8 +7,14 @@
 
 #include "base/check.h"
 #include "transport/grpc/status.h"
+#include "transport/http/made_reply.h"
 
 namespace colony::grpc {
+namespace {
+
+constexpr size_t kUsualEcho = 128;  // an id and a trace context of usual length
+
+}  // namespace
 
 CallState::CallState(Dispatcher& dispatcher, http::Exchange& exchange, const http::RequestHead& head,
                      const CallSetup& setup)
@@ -23,6 +29,12 @@ CallState::CallState(Dispatcher& dispatcher, http::Exchange& exchange, const htt
       peer_(exchange.peer()),
       setup_(setup),
       next_(dispatcher.calls_) {
+  for (const std::string& name : dispatcher.options_.echoed) {
+    const auto value = head.find(name);
+    if (!value) continue;
+    headers_.reserve(kUsualEcho);
+    headers_.append(name).append(": ").append(*value).append("\r\n");
+  }
   if (next_ != nullptr) next_->previous_ = this;
   dispatcher.calls_ = this;
   ++dispatcher.stats_.open_calls;
@@ -137,7 +149,8 @@ void CallState::send_message(std::string_view message, Packed packed) {
       head.append("grpc-encoding: ").append(compress::to_string(setup_.reply_coding)).append("\r\n");
     }
     head.append("\r\n");
-    exchange_->reply(head, framed, http::More::kYes);
+    // What it is made of is fixed, was checked when a method added it, or has come through a parser.
+    http::reply_made(*exchange_, 200, head, std::nullopt, framed, http::More::kYes);
   }
   if (message.size() > kJoin && exchange_ != nullptr) exchange_->body(message, http::More::kYes);
 }

@@ -98,6 +98,7 @@ inline constexpr size_t kMostInline = size_t{4} << 20;  // LIMIT: unpacked bytes
 struct DispatcherOptions {
   size_t max_message = 64 * 1024 * 1024;     // LIMIT: a larger request message is RESOURCE_EXHAUSTED
   size_t max_buffered = 1024 * 1024 * 1024;  // LIMIT: over all calls, messages whose end has not come; same answer
+  std::vector<std::string> echoed;           // request fields (lower case) that every answer of a method carries back
 };
 
 struct DispatcherStats {

@@ -383,6 +383,10 @@ Result<WrittenInfer> write_infer(const InferReply& reply, const ReplyWish& wish)
   WrittenInfer written;
   std::string& out = written.body;
   size_t binary_bytes = 0;
+  // A usual reply grows no more: what stands around numbers, and numbers of usual length.
+  size_t room = 96 + reply.model.size() + reply.version.size() + wish.id.size();
+  for (const Tensor& t : reply.outputs) room += 96 + t.name.size() + 2 * t.data.size();
+  out.reserve(room);
   out += "{\"model_name\":";
   append_json_string(out, reply.model);
   out += ",\"model_version\":";

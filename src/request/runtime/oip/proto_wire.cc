@@ -89,7 +89,7 @@ size_t varint_size(uint64_t value) {
   return n;
 }
 
-void append_varint(std::string& out, uint64_t value) {
+void append_long_varint(std::string& out, uint64_t value) {
   for (; value >= 0x80; value >>= 7) out += static_cast<char>(value | 0x80);
   out += static_cast<char>(value);
 }

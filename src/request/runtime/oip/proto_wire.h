@@ -41,7 +41,13 @@ class WireReader {
 };
 
 size_t varint_size(uint64_t value);
-void append_varint(std::string& out, uint64_t value);
+void append_long_varint(std::string& out, uint64_t value);
+inline void append_varint(std::string& out, uint64_t value) {
+  if (value < 0x80) [[likely]]
+    out += static_cast<char>(value);
+  else
+    append_long_varint(out, value);
+}
 inline void append_tag(std::string& out, uint32_t number, WireType type) {
   append_varint(out, uint64_t{number} << 3 | static_cast<uint64_t>(type));
 }
