@@ -261,9 +261,11 @@ TEST_F(H2AbuseTest, FramesOnTheirWayToAStreamThatWeResetAreDropped) {
   start();
   service.on_request_fn = [](H2TestService::Seen& s) { s.exchange->reply("HTTP/1.1 403 No\r\n\r\n", {}, More::kNo); };
   send(headers(1, {}, kEndHeaders));
+  loop->run_for(1s);
   EXPECT_EQ(reset_code(1), 0u);
   send(raw_frame(kData, 0, 1, std::string(10'000, 'x')) + raw_frame(kData, kEndStream, 1, "y"));
   send(headers(3, {}, kEndHeaders));
+  loop->run_for(1s);
   send(raw_frame(kData, 0, 3, "part") + raw_frame(kHeaders, kEndHeaders | kEndStream, 3, raw_field("x-late", "1")));
   EXPECT_EQ(goaway_code(), 0xffffffff);
   EXPECT_EQ(service.seen.size(), 2u);

@@ -157,5 +157,25 @@ TEST_F(H2BoundsTest, AReplyThatPausesIsNotTakenForOneThatIsStuck) {
   EXPECT_EQ(service.seen[0]->done_calls, 0);
 }
 
+TEST_F(H2BoundsTest, OnlySoManyAnsweredRequestsMayGoOn) {
+  start();
+  service.on_request_fn = [](H2TestService::Seen& s) {
+    s.exchange->reply("HTTP/1.1 403 Forbidden\r\n\r\n", "no", More::kNo);
+  };
+  for (uint32_t i = 0; i < 64; ++i) send(raw_headers(2 * i + 1, false, "POST"));
+  EXPECT_EQ(peer->count(kRst), 0u);
+  send(raw_headers(129, false, "POST"));
+  EXPECT_EQ(reset_code(1), 0u);
+  EXPECT_EQ(peer->count(kRst), 1u);
+  send(raw_frame(kRst, 0, 3, u32(kCancel)) + raw_frame(kData, kEndStream, 5, "x"));  // two have ended
+  send(raw_headers(131, false, "POST") + raw_headers(133, false, "POST"));
+  EXPECT_EQ(peer->count(kRst), 1u);
+  loop->run_for(2s);
+  EXPECT_EQ(peer->count(kRst), 65u);
+  EXPECT_EQ(reset_code(3), kNotEnded);
+  EXPECT_EQ(reset_code(5), kNotEnded);
+  EXPECT_EQ(goaway_code(), kNotEnded);
+}
+
 }  // namespace
 }  // namespace colony::http::testing

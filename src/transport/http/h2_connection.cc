@@ -64,7 +64,8 @@ H2Connection::H2Connection(std::unique_ptr<async::Stream> stream, ConnectionCont
                      stalled_at_ = pending;
                      stall_timer_.arm_after(context_.options.idle_timeout);
                    }),
-      limit_timer_(context.loop, [this] { on_limit_timer(); }) {
+      limit_timer_(context.loop, [this] { on_limit_timer(); }),
+      unended_timer_(context.loop, [this] { on_unended_timer(); }) {
   stream_->set_handler(this);
   head_timer_.arm_after(context.options.head_timeout);
   const auto streams = static_cast<uint32_t>(std::clamp<size_t>(context.options.max_streams, 1, 1 << 20));
@@ -150,7 +151,7 @@ void H2Connection::linger() {
   while (streams_ != nullptr) finish_request(*streams_, streams_->reply_sent_ && !streams_->aborted_);
   closed_.clear();
   stream_->shutdown_write();
-  for (async::Timer* t : {&idle_timer_, &head_timer_, &limit_timer_}) t->cancel();
+  for (async::Timer* t : {&idle_timer_, &head_timer_, &limit_timer_, &unended_timer_}) t->cancel();
   // Replies that are still on their way have the time that any reply has; on_drained shortens it.
   end_timer_.arm_after(ending_ || stream_->pending() == 0 ? kLinger : context_.options.idle_timeout);
 }
@@ -158,7 +159,8 @@ void H2Connection::linger() {
 void H2Connection::finish() {
   if (over_) return;
   over_ = true;
-  for (async::Timer* t : {&idle_timer_, &head_timer_, &stall_timer_, &limit_timer_, &end_timer_}) t->cancel();
+  for (async::Timer* t : {&idle_timer_, &head_timer_, &stall_timer_, &limit_timer_, &unended_timer_, &end_timer_})
+    t->cancel();
   while (streams_ != nullptr) finish_request(*streams_, streams_->reply_sent_ && !streams_->aborted_);
   closed_.clear();
   context_.on_closed(*this);

@@ -126,6 +126,8 @@ class H2Connection final : public Connection {
   static constexpr int64_t kStreamMinimum = 16 * 1024;   // so that no stream can starve the others for good
   static constexpr Duration kLinger = 1s;
   static constexpr Duration kDrainNotice = 1s;
+  static constexpr size_t kMostUnended = 64;  // LIMIT: requests that are answered and go on
+  static constexpr Duration kUnended = 1s;
 
   // Input. Each returns how much of what is there it has used; 0: it is not whole.
   size_t take_preface(std::string_view data);
@@ -177,6 +179,11 @@ class H2Connection final : public Connection {
   void on_limit_timer();
   void arm_limit_timer();
   void note_pending(size_t pending);
+  // Answered whole before its request has ended: its client may end it yet.
+  void await_end(uint32_t id);
+  bool is_unended(uint32_t id) const;
+  void no_longer_unended(uint32_t id);
+  void on_unended_timer();
 
   // Output.
   std::string& out();
@@ -224,6 +231,11 @@ class H2Connection final : public Connection {
   size_t blocked_count_ = 0;       // streams with blocked_
   size_t buffered_ = 0;            // over all streams
   std::vector<H2Stream*> closed_;  // on_done is due
+  struct Unended {
+    uint32_t id;
+    TimePoint until;
+  };
+  std::vector<Unended> unended_;  // the oldest first
 
   // Output.
   std::string out_;  // frames of this turn
@@ -248,7 +260,7 @@ class H2Connection final : public Connection {
 
   async::Deferred turn_end_;
   async::Timer again_timer_;  // the kernel takes everything: other connections come first
-  async::Timer idle_timer_, head_timer_, end_timer_, stall_timer_, limit_timer_;
+  async::Timer idle_timer_, head_timer_, end_timer_, stall_timer_, limit_timer_, unended_timer_;
 };
 
 }  // namespace colony::http

@@ -231,16 +231,43 @@ TEST_F(H2ConnectionTest, HeadAndBodilessStatusesHaveNoBody) {
   EXPECT_EQ(empty_get->body, "ignored");
 }
 
-TEST_F(H2ConnectionTest, AReplyBeforeTheEndOfTheRequestEndsTheRequest) {
+TEST_F(H2ConnectionTest, AReplyBeforeTheEndOfTheRequestLeavesItASecond) {
   service.on_request_fn = [](Seen& s) { s.exchange->reply("HTTP/1.1 403 Forbidden\r\n\r\n", "no", More::kNo); };
   start();
   auto call = client->call("POST", "/", {}, "part", false);
-  ASSERT_TRUE(until([&] { return call->closed; }));
+  loop->run_for(900ms);
+  EXPECT_TRUE(call->ended);
+  EXPECT_FALSE(call->closed);
+  EXPECT_EQ(service.seen[0]->done_calls, 1);
+  loop->run_for(200ms);
+  EXPECT_TRUE(call->closed);
   EXPECT_EQ(call->status, 403);
   EXPECT_EQ(call->body, "no");
   EXPECT_EQ(call->error, kNoError);
   EXPECT_TRUE(service.seen[0]->ok);
   EXPECT_FALSE(service.seen[0]->ended);
+}
+
+// More than all windows, so it ends only when what is dropped is credited.
+TEST_F(H2ConnectionTest, ARequestThatIsAnsweredEarlyMayComeToItsEnd) {
+  service.on_request_fn = [](Seen& s) { s.exchange->reply("HTTP/1.1 403 Forbidden\r\n\r\n", "no", More::kNo); };
+  ServerOptions options;
+  options.body_window = 100'000;
+  options.max_streams = 1;
+  start(options);
+  for (const char* trailers : {"", "x-sum: 1\r\n"}) {
+    auto call = client->call("POST", "/", {}, std::string(3'000'000, 'x'), false);
+    loop->run_ready();
+    EXPECT_TRUE(call->ended);
+    EXPECT_FALSE(call->closed);
+    client->send(*call, "the end", true, trailers);
+    loop->run_ready();
+    EXPECT_TRUE(call->closed);
+    EXPECT_EQ(call->status, 403);
+  }
+  loop->run_for(2s);
+  EXPECT_FALSE(client->closed);
+  EXPECT_FALSE(client->goaway);
 }
 
 TEST_F(H2ConnectionTest, ExpectContinueIsAnswered) {

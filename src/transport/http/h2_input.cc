@@ -157,6 +157,10 @@ void H2Connection::on_block(uint32_t id, bool end_stream, std::string_view block
       break;
   }
   // On its way to a stream that we have ended, or will not begin: its fields matter to the tables only.
+  if (end_stream && is_unended(id)) {
+    guard_.ids.ended(id);
+    no_longer_unended(id);
+  }
   read_failed(H2HeadReader::of_this_thread().nothing(decoder_, block, H2Guard::kMaxBlock));
 }
 
@@ -279,6 +283,9 @@ size_t H2Connection::take_data(std::string_view data) {
       s->handler_->on_body(data.substr(0, n));
     } else {
       give_back(nullptr, n);
+      if (is_unended(data_stream_)) {
+        h2_append_number(out(), H2Type::kWindowUpdate, data_stream_, static_cast<uint32_t>(n));
+      }
     }
   }
   const size_t padding = std::min(data.size() - n, padding_left_);
@@ -293,6 +300,7 @@ void H2Connection::end_data() {
   H2Stream* s = open_.find(data_stream_);
   if (s == nullptr) {
     guard_.ids.ended(data_stream_);
+    no_longer_unended(data_stream_);
   } else if (s->length_ && s->received_ != *s->length_) {
     ++context_.stats.bad_requests;
     reset_stream(*s, H2Error::kProtocol);
@@ -308,6 +316,7 @@ void H2Connection::on_reset(const H2FrameHead& head, std::string_view payload) {
   if (payload.size() != 4) return fail(H2Error::kFrameSize);
   if (guard_.ids.used(head.stream) == H2Ids::Kind::kNew) return fail(H2Error::kProtocol);
   guard_.ids.ended(head.stream);
+  no_longer_unended(head.stream);
   if (H2Stream* s = open_.find(head.stream)) close_stream(*s);
 }
 

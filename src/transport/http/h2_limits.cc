@@ -124,6 +124,36 @@ TimePoint H2Connection::look_at_outbox() {
   return now + options.send_timeout;
 }
 
+// RFC 9113, 8.1: once the whole reply has gone, the rest of the request may be refused with NO_ERROR. WHY not at once:
+// clients that are still sending take that for a failed request and drop the reply (curl 7.88 does). What comes meanwhile
+// is dropped, and its credit given back, or the client could not come to its end.
+void H2Connection::await_end(uint32_t id) {
+  if (unended_.size() == kMostUnended) {
+    h2_append_number(out(), H2Type::kRstStream, unended_.front().id, static_cast<uint32_t>(H2Error::kNoError));
+    unended_.erase(unended_.begin());
+  }
+  unended_.push_back({id, context_.loop.now() + kUnended});
+  if (!unended_timer_.armed()) unended_timer_.arm(unended_.front().until);
+}
+
+bool H2Connection::is_unended(uint32_t id) const {
+  return std::ranges::any_of(unended_, [&](const Unended& u) { return u.id == id; });
+}
+
+void H2Connection::no_longer_unended(uint32_t id) {
+  std::erase_if(unended_, [&](const Unended& u) { return u.id == id; });
+}
+
+void H2Connection::on_unended_timer() {
+  const TimePoint now = context_.loop.now();
+  auto first = unended_.begin();
+  for (; first != unended_.end() && first->until <= now; ++first)
+    h2_append_number(out(), H2Type::kRstStream, first->id, static_cast<uint32_t>(H2Error::kNoError));
+  unended_.erase(unended_.begin(), first);
+  if (!unended_.empty()) unended_timer_.arm(unended_.front().until);
+  mark_dirty();
+}
+
 // One timer for all of them: it comes at the latest when the earliest may be due, and looks.
 void H2Connection::on_limit_timer() {
   if (over_ || lingering_) return;

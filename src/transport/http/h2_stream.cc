@@ -277,9 +277,7 @@ void H2Stream::finish_sending() {
   H2Connection& c = *connection_;
   reply_sent_ = true;
   c.guard_.resets.earn(1);
-  // RFC 9113, 8.1: the whole reply has gone, the rest of the request is of no use.
-  if (!request_ended_ && !c.is_last_of(id_))
-    h2_append_number(c.out(), H2Type::kRstStream, id_, static_cast<uint32_t>(H2Error::kNoError));
+  if (!request_ended_ && !c.is_last_of(id_)) c.await_end(id_);
   c.close_stream(*this);
 }
 
