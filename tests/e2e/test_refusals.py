@@ -75,7 +75,7 @@ CASES = [
     ("deadline", 504, "DEADLINE_EXCEEDED", ["/held", "-H", "x-request-timeout-ms: 100"]),
     ("bad_timeout", 400, "INVALID_ARGUMENT", ["/echo", "-H", "x-request-timeout-ms: soon"]),
     ("unknown_route", 404, "NOT_FOUND", ["/nowhere"]),
-    ("unknown_model", 404, "NOT_FOUND", ["/v2/models/none"]),
+    ("unknown_model", 404, "NOT_FOUND", ["/v2/models/none/infer", "-d", "{}"]),
     ("unknown_route", 404, "NOT_FOUND", ["/-/nowhere"]),
     ("method_not_allowed", 405, "INVALID_ARGUMENT", ["/v2/health/ready", "-X", "DELETE"]),
 ]
