@@ -117,7 +117,7 @@ class EpollLoopOnThread final : public EpollLoop {
   Bell bell_;
   std::array<epoll_event, 256> events_;
   TimePoint now_{};
-  bool running_ = false, rings_have_bytes_ = false;
+  bool running_ = false, rings_have_bytes_ = false, kernel_passed_over_ = false;
   std::atomic<std::thread::id> owner_;
   std::atomic<uint64_t> turns_{0}, wakes_{0};
   std::atomic<bool> has_posted_{false}, waiting_{false}, stopping_{false};
@@ -134,9 +134,22 @@ int EpollLoopOnThread::wait() {
       timeout = left > 1h ? 3'600'000 : static_cast<int>(to_ms(left));
     }
   }
+  const bool kernel_passed_over = std::exchange(kernel_passed_over_, false);
   if (timeout != 0) {
     waiting_.store(true);
-    if (has_posted_.load() || stopping_.load() || !context_.rings_sleep()) timeout = 0;
+    if (has_posted_.load() || stopping_.load()) {
+      timeout = 0;
+    } else if (!context_.rings_sleep()) {
+      timeout = 0;
+      // A process on the same core has often answered before its bell's write returns: that is served without a look at
+      // the kernel. Not twice in a row, or rings that are never empty would shut the sockets out.
+      kernel_passed_over_ = !kernel_passed_over;
+    }
+  }
+  if (kernel_passed_over_) {
+    waiting_.store(false, std::memory_order_relaxed);
+    rings_have_bytes_ = context_.rings_wake();
+    return 0;
   }
   const int n = kernel::epoll_wait(context_.poller.fd(), events_.data(), static_cast<int>(events_.size()), timeout);
   waiting_.store(false, std::memory_order_relaxed);

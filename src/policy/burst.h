@@ -15,7 +15,7 @@ namespace colony::policy {
 // For how long a request keeps a replica's loop busy, as a moving mean of what its answers say.
 class BusyEstimate {
  public:
-  static constexpr uint32_t kMostNs = 1'000'000;  // LIMIT: one worse answer is forgotten as soon as this
+  static constexpr uint32_t kMostNs = 2'000'000;  // LIMIT: one worse answer is forgotten as soon as this
   static constexpr uint64_t kMemory = 16;         // answers
 
   uint64_t ns() const { return ns_; }
@@ -29,14 +29,15 @@ class BusyEstimate {
 // Of one deployment, on one loop of a proxy.
 class Bursts {
  public:
-  // What one more in the queue may cost a request: waking a sleeping process takes 25 to 50 us where processes are on
-  // different cores, so up to here the others would not have answered earlier.
-  static constexpr uint64_t kMostWaitNs = 50'000;
-  // A single request of more than this is slow, and what is to wait for no other. Much above what a cheap one takes in a
-  // process whose memory has left the caches.
-  static constexpr uint64_t kSlowNs = 100'000;
+  // What one more in the queue may cost a request. Waking a sleeping process on another core takes 25 to 50 us, and it
+  // finds its memory out of the caches, which costs as much again; so up to here the others would hardly have answered
+  // earlier.
+  static constexpr uint64_t kMostWaitNs = 100'000;
+  // A single request of more than this is slow, and no other is to wait for it. Much above what a cheap one takes in a
+  // process that was put aside for a moment.
+  static constexpr uint64_t kSlowNs = 250'000;
   // Then there is a new choice: over a longer time all replicas get their share.
-  static constexpr Duration kLongest = 1ms;
+  static constexpr Duration kLongest = 10ms;
   // WHY bursts grow with the answers since the slow ones, one place for so many, and by half after each of those: when
   // a slow one comes, all of its burst wait for it. These are then two in kPerPlace at most, however often that happens,
   // and no 99th percentile shows them; and a replica that the system made wait once is not out for long.

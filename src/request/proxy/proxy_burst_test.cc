@@ -54,15 +54,17 @@ class World {
 };
 
 TEST(ProxyBurst, CheapRequestsOfOneTurnGoToOneReplicaUpToTheTimeOfAWakeUp) {
-  World b(10us);
+  World b(20us);
   EXPECT_GT(b.burst(4).size(), 1u) << "nothing is known yet";
   b.acquaint();
   EXPECT_EQ(b.burst(5), std::vector<size_t>{5});
-  EXPECT_EQ(b.burst(12), (std::vector<size_t>{5, 5, 2}));
+  const auto large = b.burst(12);
+  EXPECT_EQ(large.size(), 3u);
+  EXPECT_LE(large.front(), 6u) << "of two that have their five, one may be chosen";
 }
 
 TEST(ProxyBurst, RequestsThatTakeLongerAreSpread) {
-  World b(30us);
+  World b(60us);
   b.acquaint();
   EXPECT_LE(b.burst(4).front(), 2u);
 }

@@ -65,7 +65,8 @@ void DeploymentQueue::update(const DeploymentRecord& record, const std::vector<s
 
 void DeploymentQueue::retire(std::unique_ptr<ReplicaLink> link) {
   outliers_.leave(link->outlier());
-  if (chosen_ == link.get()) chosen_ = nullptr;
+  for (Chosen& chosen : chosen_)
+    if (chosen.link == link.get()) chosen = {};
   link->leave();
   leaving_.push_back(std::move(link));
 }
@@ -112,16 +113,17 @@ bool DeploymentQueue::enough_without_ejected() const {
 }
 
 ReplicaLink* DeploymentQueue::acquire(const Waiter& w) {
-  if (chosen_ && !chosen_->outlier().ejected() && !w.has_tried(*chosen_)) {
-    const ReplicaSlots& slots = chosen_->slots();
-    const policy::CandidateLoad load{chosen_->ready() && slots.free(), slots.outstanding()};
-    if (bursts_.goes_on(load, chosen_->busy(), loop_.now() - chosen_at_) && chosen_->slots().try_acquire())
-      return chosen_;
+  for (const Chosen& chosen : chosen_) {
+    if (chosen.link == nullptr || chosen.link->outlier().ejected() || w.has_tried(*chosen.link)) continue;
+    ReplicaSlots& slots = chosen.link->slots();
+    const policy::CandidateLoad load{chosen.link->ready() && slots.free(), slots.outstanding()};
+    if (bursts_.goes_on(load, chosen.link->busy(), loop_.now() - chosen.at) && slots.try_acquire()) return chosen.link;
   }
   ReplicaLink* link = choose(w);
   if (link && link->local()) {
-    chosen_ = link;
-    chosen_at_ = loop_.now();
+    const auto same = std::ranges::find(chosen_, link, &Chosen::link);
+    std::shift_right(chosen_.begin(), same == chosen_.end() ? same : same + 1, 1);
+    chosen_[0] = {link, loop_.now()};
   }
   return link;
 }

@@ -130,8 +130,12 @@ class DeploymentQueue final : public SlotTaker {
   std::vector<std::unique_ptr<ReplicaLink>> links_;    // may get new calls; those of this node first
   std::vector<std::unique_ptr<ReplicaLink>> leaving_;  // finish what runs
   size_t local_links_ = 0;
-  ReplicaLink* chosen_ = nullptr;  // of links_, by the last choice; null: the next request makes one
-  TimePoint chosen_at_{};
+  // By the last choices, the latest first: a large burst goes to the same few replicas, whose memory is in the caches.
+  struct Chosen {
+    ReplicaLink* link = nullptr;  // of links_
+    TimePoint at{};
+  };
+  std::array<Chosen, 4> chosen_;
   Waiter* first_ = nullptr;
   Waiter* last_ = nullptr;
   size_t waiting_ = 0;
