@@ -333,7 +333,7 @@ TEST_F(GrpcServiceTest, UnfinishedMessagesOfAllCallsTogetherAreBounded) {
     loop->run_ready();
   }
   size_t refused = 0;
-  for (const auto& c : calls) refused += c->closed && outcome(*c).error().code == Code::kUnavailable;
+  for (const auto& c : calls) refused += c->ended && outcome(*c).error().code == Code::kUnavailable;
   EXPECT_EQ(refused, 5u);
   EXPECT_LE(dispatcher.stats().buffered_bytes, 3u << 20);
 }

@@ -52,14 +52,14 @@ size_t H2Connection::take_preface(std::string_view data) {
 size_t H2Connection::take_frame(std::string_view data) {
   if (data.size() < kH2FrameHead) return 0;
   const H2FrameHead head = h2_read_head(data.data());
-  if (head.length > kH2MaxFrame) {
-    fail(H2Error::kFrameSize);
-    return 0;
-  }
   const bool continues = block_stream_ != 0 && head.is(H2Type::kContinuation) && head.stream == block_stream_;
   const bool greets = head.is(H2Type::kSettings) && !head.has(h2_flag::kAck);
   if ((block_stream_ != 0 && !continues) || (!greeted_ && !greets)) {
     fail(H2Error::kProtocol);
+    return 0;
+  }
+  if (head.length > kH2MaxFrame) {
+    fail(H2Error::kFrameSize);
     return 0;
   }
   if (head.is(H2Type::kData)) return begin_data(head, data);
