@@ -182,7 +182,7 @@ class H2Connection final : public Connection {
   // Answered whole before its request has ended: its client may end it yet.
   void await_end(uint32_t id);
   bool is_unended(uint32_t id) const;
-  void no_longer_unended(uint32_t id);
+  void client_ended(uint32_t id);  // a stream that may be over for us already
   void on_unended_timer();
 
   // Output.

@@ -39,15 +39,8 @@ uint32_t scheme(std::string_view value) {
 }
 
 uint32_t expect(std::string_view value) {
-  while (!value.empty()) {
-    const size_t comma = std::min(value.find(','), value.size());
-    std::string_view item = value.substr(0, comma);
-    value.remove_prefix(std::min(comma + 1, value.size()));
-    while (item.starts_with(' ') || item.starts_with('\t')) item.remove_prefix(1);
-    while (item.ends_with(' ') || item.ends_with('\t')) item.remove_suffix(1);
-    if (!item.empty() && !iequals(item, "100-continue")) return H2Field::kRefused;
-  }
-  return 0;
+  const bool known = for_each_option(value, [](std::string_view item) { return iequals(item, "100-continue"); });
+  return known ? 0 : H2Field::kRefused;
 }
 
 uint32_t pseudo(std::string_view name, std::string_view value) {

@@ -157,10 +157,7 @@ void H2Connection::on_block(uint32_t id, bool end_stream, std::string_view block
       break;
   }
   // On its way to a stream that we have ended, or will not begin: its fields matter to the tables only.
-  if (end_stream && is_unended(id)) {
-    guard_.ids.ended(id);
-    no_longer_unended(id);
-  }
+  if (end_stream && is_unended(id)) client_ended(id);
   read_failed(H2HeadReader::of_this_thread().nothing(decoder_, block, H2Guard::kMaxBlock));
 }
 
@@ -299,8 +296,7 @@ void H2Connection::end_data() {
   if (!data_ends_stream_ || ending_ || over_) return;
   H2Stream* s = open_.find(data_stream_);
   if (s == nullptr) {
-    guard_.ids.ended(data_stream_);
-    no_longer_unended(data_stream_);
+    client_ended(data_stream_);
   } else if (s->length_ && s->received_ != *s->length_) {
     ++context_.stats.bad_requests;
     reset_stream(*s, H2Error::kProtocol);
@@ -315,8 +311,7 @@ void H2Connection::on_reset(const H2FrameHead& head, std::string_view payload) {
   if (head.stream == 0) return fail(H2Error::kProtocol);
   if (payload.size() != 4) return fail(H2Error::kFrameSize);
   if (guard_.ids.used(head.stream) == H2Ids::Kind::kNew) return fail(H2Error::kProtocol);
-  guard_.ids.ended(head.stream);
-  no_longer_unended(head.stream);
+  client_ended(head.stream);
   if (H2Stream* s = open_.find(head.stream)) close_stream(*s);
 }
 

@@ -140,7 +140,8 @@ bool H2Connection::is_unended(uint32_t id) const {
   return std::ranges::any_of(unended_, [&](const Unended& u) { return u.id == id; });
 }
 
-void H2Connection::no_longer_unended(uint32_t id) {
+void H2Connection::client_ended(uint32_t id) {
+  guard_.ids.ended(id);
   std::erase_if(unended_, [&](const Unended& u) { return u.id == id; });
 }
 

@@ -72,19 +72,6 @@ bool is_end_to_end(std::string_view name) {
   return false;
 }
 
-template <class F>
-bool for_each_option(std::string_view value, F f) {
-  while (!value.empty()) {
-    const size_t comma = std::min(value.find(','), value.size());
-    std::string_view item = value.substr(0, comma);
-    value.remove_prefix(std::min(comma + 1, value.size()));
-    while (!item.empty() && (item.front() == ' ' || item.front() == '\t')) item.remove_prefix(1);
-    while (!item.empty() && (item.back() == ' ' || item.back() == '\t')) item.remove_suffix(1);
-    if (!item.empty() && !f(item)) return false;
-  }
-  return true;
-}
-
 bool read_connection(std::string_view value, HeadBase& head, Seen& seen) {
   return for_each_option(value, [&](std::string_view option) {
     if (iequals(option, "close"))

@@ -1,7 +1,8 @@
-// Which byte may stand where in a head (RFC 9110, 9112), as one table, and the walks over it. Internal to head*.cc and
-// h2_field.cc.
+// Which byte may stand where in a head (RFC 9110, 9112), as one table, and the walks over it. Internal to head*.cc,
+// h2_field.cc and ws.cc.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstdint>
@@ -168,5 +169,20 @@ inline void note_name(Field& f, HeadBase& head) {
 
 // A host name or an address in brackets, with an optional port; nothing at all is one too. In head.cc.
 bool is_host(std::string_view host);
+
+// The items of a comma-separated list (RFC 9110, 5.6.1), without blanks around them; empty ones are passed over. False:
+// `f` said so of one, and the rest was not looked at.
+template <class F>
+bool for_each_option(std::string_view value, F f) {
+  while (!value.empty()) {
+    const size_t comma = std::min(value.find(','), value.size());
+    std::string_view item = value.substr(0, comma);
+    value.remove_prefix(std::min(comma + 1, value.size()));
+    while (!item.empty() && (item.front() == ' ' || item.front() == '\t')) item.remove_prefix(1);
+    while (!item.empty() && (item.back() == ' ' || item.back() == '\t')) item.remove_suffix(1);
+    if (!item.empty() && !f(item)) return false;
+  }
+  return true;
+}
 
 }  // namespace colony::http::grammar

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "transport/http/head_grammar.h"
+
 namespace colony::http {
 
 using namespace ws;
@@ -13,15 +15,7 @@ constexpr size_t kOneWrite = 4096;                  // up to here header and pay
 constexpr size_t kKeepCapacity = size_t{64} << 10;  // a message's memory above this is given back
 
 bool lists(std::string_view value, std::string_view lower) {
-  while (!value.empty()) {
-    const size_t comma = std::min(value.find(','), value.size());
-    std::string_view item = value.substr(0, comma);
-    value.remove_prefix(std::min(comma + 1, value.size()));
-    while (item.starts_with(' ') || item.starts_with('\t')) item.remove_prefix(1);
-    while (item.ends_with(' ') || item.ends_with('\t')) item.remove_suffix(1);
-    if (iequals(item, lower)) return true;
-  }
-  return false;
+  return !grammar::for_each_option(value, [&](std::string_view item) { return !iequals(item, lower); });
 }
 
 }  // namespace
