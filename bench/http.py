@@ -14,10 +14,11 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])  # this folder holds an http.py, which is not the library's
 
+import statistics
 import tempfile
 
 from bench.common import arms as arm_kinds
-from bench.common.measure import cpu_table, flags, in_turn, load, print_head, say, table
+from bench.common.measure import cpu_table, flags, in_turn, load, print_head, ratio, say, table
 
 WORKLOADS = {"raw": "raw,path=/echo,bytes=256", "oip": "oip,model=echo"}
 MAKERS = {
@@ -27,29 +28,34 @@ MAKERS = {
     "haproxy": arm_kinds.haproxy,
     "fastapi": arm_kinds.fastapi,
 }
+PEERS = ("haproxy", "nginx")
 OPEN_CONNECTIONS = 16
 
 
 def open_loop(running, workloads, layout, args):
-    """The p99 of every arm at half of what the slowest of them can do, latency counted from when each request was due."""
+    """The p99 of every arm at half of what the slowest of them can do, latency counted from when each request was due. A moment in
+    which the machine stands still is the p99 of whoever runs then: the ratios are those of the same round, and rounds are many."""
     rows = []
+    peers = [p for p in PEERS if any(a.name == p for a in running)]
     for workload in workloads:
         kinds = [WORKLOADS[workload]]
         capacity = {a.name: load(a, kinds, layout, seconds=args.seconds, connections=OPEN_CONNECTIONS)["rate"] for a in running}
         rate = min(capacity.values()) / 2
         seen = {a.name: [] for a in running}
-        for number in range(args.rounds):
+        for number in range(3 * args.rounds):
             for arm in in_turn(running, number):
                 seen[arm.name].append(
                     load(arm, kinds, layout, seconds=args.seconds, connections=OPEN_CONNECTIONS, rate=round(rate))
                 )
         for name, rounds in seen.items():
-            middle = lambda key, rs=rounds: sorted(r["latency_us"][key] for r in rs)[len(rs) // 2]
+            middle = lambda key, rs=rounds: f"{statistics.median(r['latency_us'][key] for r in rs):,.0f}"
+            p99s = {peer: [r["p99"] for r in seen[peer]] for peer in peers}
             rows.append(
-                [workload, f"{rate:,.0f}", name, f"{middle('p50'):,.0f}", f"{middle('p99'):,.0f}", f"{middle('p99.9'):,.0f}",
-                 f"{capacity[name]:,.0f}", str(sum(r["failed"] for r in rounds))]
+                [workload, f"{rate:,.0f}", name, middle("p50"), middle("p99"),
+                 *("1" if peer == name else ratio([r["p99"] for r in rounds], p99s[peer]) for peer in peers),
+                 middle("p99.9"), f"{capacity[name]:,.0f}", str(sum(r["failed"] for r in rounds))]
             )
-    return table(["workload", "requests/s", "arm", "p50 us", "p99 us", "p99.9 us", "capacity", "failed"], rows)
+    return table(["workload", "requests/s", "arm", "p50 us", "p99 us", *(f"p99 x {p}" for p in peers), "p99.9 us", "capacity", "failed"], rows)
 
 
 def main():
@@ -75,12 +81,12 @@ def main():
                                 results[workload, count, arm.name].append(one)
                     say(f"{layout}: round {number + 1} of {args.rounds}")
                 print(f"### Layout `{layout}`\n")
-                against = [n for n in ("haproxy", "nginx") if n in names]
+                against = [n for n in PEERS if n in names]
                 print(cpu_table(results, against, ["workload", "connections"]) + "\n")
                 if layout != "one":
                     print(f"Open loop, {OPEN_CONNECTIONS} connections, at half of the slowest arm's capacity:\n")
-                    peers = [a for a in running if a.name != "fastapi"]
-                    print(open_loop(peers, workloads, layout, args) + "\n", flush=True)
+                    hops = [a for a in running if a.name != "fastapi"]
+                    print(open_loop(hops, workloads, layout, args) + "\n", flush=True)
             finally:
                 arm_kinds.stop_all(running)
 

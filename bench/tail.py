@@ -24,16 +24,7 @@ from bench.common import arms
 from bench.common.measure import flags, in_turn, load, print_head, ratio, say, table
 
 READERS, BODY = 200, 1 << 20
-APP = """applications:
-  - name: echo
-    route_prefix: /echo
-    deployments:
-      - name: echo
-        runtime: echo
-        num_replicas: 2
-        max_ongoing_requests: 500
-        user_config: {slow: {sleeps: {sleep_ms: 5}, spins: {spin_ms: 5}}}
-"""
+APP = arms.APP.format(replicas=2) + "        user_config: {slow: {sleeps: {sleep_ms: 5}, spins: {spin_ms: 5}}}\n"
 FAST = "oip,name=fast,weight=99"
 RUNS = {
     "undisturbed": [FAST],
