@@ -112,7 +112,8 @@ class Worker final : public Sink {
         c->flush();
         after(id);
       }
-      if ((now = now_ns()) >= sweep) {
+      now = now_ns();
+      if (now >= sweep) {
         sweep = now + kSweep;
         tidy(now);
       }

@@ -19,13 +19,14 @@ Messages decode(std::string_view data, size_t step, bool take, bool& bad) {
   MessageDecoder decoder(kMost, Packed::kYes);
   Messages out;
   std::string_view m;
+  std::string owner;  // of what m shows, once taken
   bad = false;
   for (size_t at = 0; at < data.size() && !bad; at += step) {
     decoder.feed(data.substr(at, step));
     for (auto s = decoder.next(m);; s = decoder.next(m)) {
       bad = s == MessageDecoder::State::kBad;
       if (s != MessageDecoder::State::kMessage) break;
-      const std::string owner = take ? decoder.take(m) : std::string();
+      if (take) owner = decoder.take(m);
       out.emplace_back(m, decoder.packed());
     }
   }
