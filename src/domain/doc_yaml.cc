@@ -129,8 +129,9 @@ void emit(YAML::Emitter& out, const Node& n) {
     case Kind::kInt:
     case Kind::kReal: out << json_text(n); break;
     case Kind::kString:
-      // A text that would come back as something else is quoted; yaml-cpp quotes what YAML's syntax demands.
-      if (plain_scalar(n.text, {}).kind != Kind::kString) out << YAML::DoubleQuoted;
+      // A text that would come back as something else is quoted; yaml-cpp quotes what YAML's syntax demands, but for a
+      // carriage return, which it writes as it is and reads as the end of a line.
+      if (n.text.contains('\r') || plain_scalar(n.text, {}).kind != Kind::kString) out << YAML::DoubleQuoted;
       out << n.text;
       break;
     case Kind::kList:
