@@ -22,25 +22,17 @@ std::string log_text(std::string_view lines) {
 
 }  // namespace
 
-void append_id_lines(std::string& to, Core& core, const http::RequestHead& head) {
-  const auto id = head.find("x-request-id");
-  to += "x-request-id: ";
-  if (id && !id->empty())
-    to += id->substr(0, kLongestId);
+void append_id_lines(Text& to, Core& core, const http::RequestHead& head) {
+  const http::Field* const id = head.find(http::Name::kXRequestId);
+  if (id && !id->value.empty())
+    to.append("x-request-id: ", id->value.substr(0, kLongestId), "\r\n");
   else
-    to += hex_id(core.loop.rng(), 16);
-  to += "\r\n";
-  if (const auto trace = head.find("traceparent")) {
-    to += "traceparent: ";
-    to += trace->substr(0, kLongestId);
-    to += "\r\n";
-  }
+    to.append("x-request-id: ", hex_id(core.loop.rng(), 16), "\r\n");
+  if (const http::Field* const trace = head.find(http::Name::kTraceparent))
+    to.append("traceparent: ", trace->value.substr(0, kLongestId), "\r\n");
 }
 
-RequestIds::RequestIds(Core& core, const http::RequestHead& head) {
-  lines_.reserve(128);  // an id and a trace context of usual length
-  append_id_lines(lines_, core, head);
-}
+RequestIds::RequestIds(Core& core, const http::RequestHead& head) { append_id_lines(lines_, core, head); }
 
 void log_access(std::string_view id_lines, std::string_view what, int status, Duration took, const Error* error) {
   // Overload and deadlines are counted, not told one by one.

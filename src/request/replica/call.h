@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/text.h"
 #include "request/replica/core.h"
 #include "transport/http/exchange.h"
 
@@ -12,16 +13,16 @@ namespace colony::replica {
 
 // The lines by which an answer carries the ids of its request: x-request-id and traceparent from the head; a request id is
 // made where none came.
-void append_id_lines(std::string& to, Core& core, const http::RequestHead& head);
+void append_id_lines(Text& to, Core& core, const http::RequestHead& head);
 
 // These lines, kept.
 class RequestIds {
  public:
   RequestIds(Core& core, const http::RequestHead& head);
-  const std::string& lines() const { return lines_; }  // "x-request-id: ...\r\ntraceparent: ...\r\n"
+  std::string_view lines() const { return lines_; }  // "x-request-id: ...\r\ntraceparent: ...\r\n"
 
  private:
-  std::string lines_;
+  ShortText<160> lines_;  // an id and a trace context of usual length
 };
 
 // One line per request at debug level, and one at warn level for an error that is ours.

@@ -3,7 +3,13 @@
 
 #include <fmt/format.h>
 
+#include "request/replica/infer_job.h"
+
 namespace colony::replica {
+
+Core::Core(async::Loop& l, async::BlockingPool& p) : loop(l), pool(p), lifecycle(l), inbox(l, p), idle(l) {}
+
+Core::~Core() = default;
 
 void Core::opened() {
   ++open_requests;

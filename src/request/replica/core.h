@@ -5,7 +5,9 @@
 #include <atomic>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "base/block_pool.h"
 #include "observe/metrics.h"
 #include "request/replica/inbox.h"
 #include "request/replica/lifecycle.h"
@@ -21,8 +23,16 @@ struct Probe {
   observe::MetricShard* shard = nullptr;
 };
 
+class InferJob;
+
+// How long the parts of an inference took.
+struct Laps {
+  uint64_t input_ns = 0, infer_ns = 0, output_ns = 0;
+};
+
 struct Core {
-  Core(async::Loop& l, async::BlockingPool& p) : loop(l), pool(p), lifecycle(l), inbox(l, p), idle(l) {}
+  Core(async::Loop& l, async::BlockingPool& p);
+  ~Core();
 
   async::Loop& loop;
   async::BlockingPool& pool;
@@ -33,7 +43,6 @@ struct Core {
   Inbox inbox;
   std::shared_ptr<const ModelTable> table;  // null before the first load has succeeded
   Probe probe;
-  std::unordered_map<std::string, observe::Histogram> model_durations;  // by OIP name
 
   size_t max_body = 0, max_buffered = 0;
   std::atomic<size_t> unpacked{0};  // bytes of compressed bodies once unpacked; any thread, at most max_buffered
@@ -41,8 +50,11 @@ struct Core {
   size_t open_requests = 0;         // data requests in service; control calls and health questions are not counted
   size_t raw_streams = 0;           // of them, echoes
   uint64_t answered = 0;
-  std::string scratch;  // where a head is put together during one call
-  async::Signal idle;   // open_requests has become 0
+  BlockPool<1024> calls;  // what keeps one request between its calls
+  std::vector<std::shared_ptr<InferJob>> spare_jobs;
+  Laps cheap_laps;          // of the work on the loop that was measured last
+  uint32_t cheap_jobs = 0;  // that were begun
+  async::Signal idle;       // open_requests has become 0
 
   Deadline deadline_for(Deadline carried) const {
     return carried.is_never() ? Deadline::after(loop.now(), from_seconds(spec.request_timeout_s)) : carried;

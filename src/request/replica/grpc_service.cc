@@ -40,7 +40,7 @@ grpc::Packed packed(const InferJob& job) { return job.reply_packed ? grpc::Packe
 class UnaryInfer final : public InferClient {
  public:
   UnaryInfer(Core& core, grpc::UnaryCall& call, std::string_view message)
-      : core_(core), call_(call), job_(std::make_shared<InferJob>(core, InferForm::kGrpc, *this)) {
+      : core_(core), call_(call), job_(InferJob::make(core, InferForm::kGrpc, *this)) {
     core_.opened();
     job_->deadline = core_.deadline_for(call.deadline());
     set_codings(*job_, call);
@@ -50,20 +50,21 @@ class UnaryInfer final : public InferClient {
       keep_message(*job_, call, message);
   }
   void start() {
-    const auto job = job_;
+    auto job = job_;
     call_.on_cancel([this] {
       core_.inbox.abandon(job_);
       job_->forget_client();
       const Error e = cancelled("the client has gone");
       on_inferred(&e);
     });
-    core_.inbox.submit(job, cost(core_, call_));  // this may be gone afterwards
+    core_.inbox.submit(job, cost(core_, call_));
+    InferJob::give_back(std::move(job));  // this may be gone by now, and then nobody else holds it
   }
   void on_inferred(const Error* error) override {
     core_.closed(error != nullptr);
     auto& call = call_;
     const auto job = job_;
-    delete this;
+    core_.calls.destroy(this);
     if (error)
       call.finish(*error);
     else
@@ -91,16 +92,17 @@ class StreamInfer final : public grpc::StreamHandler {
   void on_message(std::string_view message) override {
     if (auto ok = core_.servable(); !ok) return call_.finish(ok.error());
     auto pending = std::make_unique<Pending>(*this);
-    pending->job = std::make_shared<InferJob>(core_, InferForm::kGrpcStream, *pending);
+    pending->job = InferJob::make(core_, InferForm::kGrpcStream, *pending);
     pending->job->deadline = core_.deadline_for(call_.deadline());
     set_codings(*pending->job, call_);
     const size_t size = message.size();
     keep_message(*pending->job, call_, message);
-    const auto job = pending->job;
+    auto job = pending->job;
     pending->hold(size);
     pending_.push_back(std::move(pending));
     if (full()) call_.pause();
     core_.inbox.submit(job, cost(core_, call_));
+    InferJob::give_back(std::move(job));  // this may be gone by now
   }
   void on_half_close() override {
     half_closed_ = true;
@@ -169,7 +171,9 @@ grpc::UnaryFn about_model(Core& core, F write) {
 
 }  // namespace
 
-GrpcService::GrpcService(Core& core) : core_(core), dispatcher_({.echoed = {"x-request-id", "traceparent"}}) {
+GrpcService::GrpcService(Core& core)
+    : core_(core),
+      dispatcher_({.echoed = {{http::Name::kXRequestId, "x-request-id"}, {http::Name::kTraceparent, "traceparent"}}}) {
   dispatcher_.unary(path("ServerLive"), [&core](std::string_view, grpc::UnaryCall& call) {
     call.finish(oip::flag_message(is_live(core)));
   });
@@ -214,7 +218,7 @@ GrpcService::GrpcService(Core& core) : core_(core), dispatcher_({.echoed = {"x-r
       path("ModelInfer"),
       [&core](std::string_view message, grpc::UnaryCall& call) {
         if (auto ok = core.servable(); !ok) return call.finish(ok.error());
-        (new UnaryInfer(core, call, message))->start();  // deletes itself when the call is finished
+        core.calls.make<UnaryInfer>(core, call, message)->start();  // deletes itself when the call is finished
       },
       grpc::Messages::kAsSent);
   dispatcher_.streaming(

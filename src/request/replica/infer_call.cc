@@ -3,8 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
-
 #include "transport/http/made_reply.h"
 
 namespace colony::replica {
@@ -19,12 +17,13 @@ class InferCall final : public http::ExchangeHandler, public InferClient {
         exchange_(exchange),
         ids_(core, head),
         began_(core.loop.now()),
-        job_(std::make_shared<InferJob>(core, question.form, *this)) {
+        job_(InferJob::make(core, question.form, *this)) {
     core_.opened();
     job_->model = question.model;
     job_->json_length = question.json_length;
     job_->deadline = core_.deadline_for(exchange.deadline());
-    if (question.form == InferForm::kTransform) job_->content_type = head.find("content-type").value_or("");
+    const auto* const type = head.find(http::Name::kContentType);
+    if (question.form == InferForm::kTransform && type) job_->content_type = type->value;
     job_->coding = question.coding;
     job_->reply_coding = question.reply_coding;
     job_->max_body = core_.max_body;
@@ -33,7 +32,7 @@ class InferCall final : public http::ExchangeHandler, public InferClient {
                        (question.reply_coding != compress::Coding::kIdentity &&
                         head.content_length.value_or(kMostPackedHere + 1) > kMostPackedHere);
     cheap_ = question.form != InferForm::kTransform && core_.table->cheap && !packs;
-    job_->body = std::make_shared<std::string>();
+    job_->make_body();
     if (!head.content_length) return;
     if (*head.content_length > core_.max_body)
       refuse_size();
@@ -76,7 +75,8 @@ class InferCall final : public http::ExchangeHandler, public InferClient {
     job_->forget_client();
     core_.buffered -= held_;
     core_.closed(failed_ || !ok);
-    delete this;
+    InferJob::give_back(std::move(job_));
+    core_.calls.destroy(this);
   }
 
  private:
@@ -103,17 +103,15 @@ class InferCall final : public http::ExchangeHandler, public InferClient {
   }
 
   void answer_well() {
-    const auto number = [](std::string& to, size_t n) {
-      char digits[24];
-      to.append(digits, std::to_chars(digits, digits + sizeof digits, n).ptr).append("\r\n");
-    };
-    std::string& head = core_.scratch;
-    head.assign("HTTP/1.1 200 OK\r\ncontent-type: ").append(job_->reply_type).append("\r\ncontent-length: ");
-    number(head, job_->reply.size());
-    if (job_->reply_json_length) number(head.append("inference-header-content-length: "), *job_->reply_json_length);
-    if (job_->reply_packed)
-      head.append("content-encoding: ").append(compress::to_string(job_->reply_coding)).append("\r\n");
-    head.append(ids_.lines()).append("\r\n");
+    ShortText<512> head;
+    head.append("HTTP/1.1 200 OK\r\ncontent-type: ", job_->reply_type, "\r\ncontent-length: ");
+    head.append_number(job_->reply.size());
+    if (job_->reply_json_length) {
+      head.append("\r\ninference-header-content-length: ");
+      head.append_number(*job_->reply_json_length);
+    }
+    if (job_->reply_packed) head.append("\r\ncontent-encoding: ", compress::to_string(job_->reply_coding));
+    head.append("\r\n", ids_.lines(), "\r\n");
     // A transform's content type is its author's: then the carrier looks at the head.
     if (job_->form() == InferForm::kTransform)
       exchange_.reply(head, job_->reply, http::More::kNo);
@@ -134,7 +132,7 @@ class InferCall final : public http::ExchangeHandler, public InferClient {
 
 http::ExchangeHandler* serve_infer(Core& core, http::Exchange& exchange, const http::RequestHead& head,
                                    const InferQuestion& question) {
-  return new InferCall(core, exchange, head, question);
+  return core.calls.make<InferCall>(core, exchange, head, question);
 }
 
 }  // namespace colony::replica

@@ -7,7 +7,6 @@
 #include <chrono>
 
 #include "base/check.h"
-#include "request/replica/core.h"
 
 namespace colony::replica {
 namespace {
@@ -16,53 +15,97 @@ namespace oip = runtime::oip;
 
 constexpr size_t kAlignment = 16;
 
-// Pool threads have no loop whose clock they could ask; these readings feed statistics only.
-class StopWatch {
- public:
-  uint64_t lap() {
-    const auto now = std::chrono::steady_clock::now();
-    const auto took = now - last_;
-    last_ = now;
-    return static_cast<uint64_t>(took.count());
-  }
-
- private:
-  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
-};
+constexpr size_t kSpareJobs = 64;          // LIMIT: jobs that are kept to be used again
+constexpr size_t kSpareBytes = 16 * 1024;  // LIMIT: of each of their texts
+constexpr uint32_t kMeasuredOf = 16;       // every so many jobs on the loop are measured
 
 }  // namespace
 
-InferJob::InferJob(Core& core, InferForm form, InferClient& client)
-    : core_(core), form_(form), client_(&client), table_(core.table) {
-  CHECK(table_);
+// Pool threads have no loop whose clock they could ask; these readings feed statistics only.
+class InferJob::StopWatch {
+ public:
+  explicit StopWatch(bool runs) : runs_(runs) {
+    if (runs) last_ = std::chrono::steady_clock::now();
+  }
+  void lap(uint64_t& took) {
+    if (!runs_) return;
+    const auto now = std::chrono::steady_clock::now();
+    took = static_cast<uint64_t>((now - std::exchange(last_, now)).count());
+  }
+
+ private:
+  const bool runs_;
+  std::chrono::steady_clock::time_point last_;
+};
+
+std::shared_ptr<InferJob> InferJob::make(Core& core, InferForm form, InferClient& client) {
+  CHECK(core.table);
+  auto& spares = core.spare_jobs;
+  std::shared_ptr<InferJob> job;
+  if (spares.empty()) {
+    job = std::make_shared<InferJob>(core);
+  } else {
+    job = std::move(spares.back());
+    spares.pop_back();
+  }
+  job->form_ = form;
+  job->client_ = &client;
+  job->table_ = core.table;
+  return job;
+}
+
+// It is made anew in its place, so that nothing of its last request can stay but memory.
+void InferJob::give_back(std::shared_ptr<InferJob> job) {
+  Core& core = job->core_;
+  if (job.use_count() > 1 || core.spare_jobs.size() == kSpareJobs) return;
+  std::string reply = std::move(job->reply);
+  auto body = std::move(job->body ? job->body : job->spare_body_);
+  std::destroy_at(job.get());
+  std::construct_at(job.get(), core);
+  if (reply.capacity() <= kSpareBytes) job->reply = std::move(reply);
+  if (body && body.use_count() == 1 && body->capacity() <= kSpareBytes) job->spare_body_ = std::move(body);
+  core.spare_jobs.push_back(std::move(job));
+}
+
+std::string& InferJob::make_body() {
+  body = spare_body_ ? std::move(spare_body_) : std::make_shared<std::string>();
+  body->clear();
+  return *body;
 }
 
 InferJob::~InferJob() {
   if (unpacked_bytes_ > 0) core_.unpacked.fetch_sub(unpacked_bytes_, std::memory_order_relaxed);
 }
 
+// WHY not every one on the loop is measured: four readings of the clock would be a good part of its microseconds. Those in
+// between count as the one that was.
 void InferJob::run() {
-  if (auto done = work(); !done) error_ = std::move(done).error();
+  const bool on_loop = !cancel, measured = !on_loop || core_.cheap_jobs++ % kMeasuredOf == 0;
+  if (!measured) laps_ = core_.cheap_laps;
+  StopWatch watch(measured);
+  if (auto done = work(watch); !done) error_ = std::move(done).error();
+  if (on_loop && measured && !error_) core_.cheap_laps = laps_;
 }
 
-Result<void> InferJob::work() {
-  StopWatch watch;
-  auto decoded = coding == compress::Coding::kIdentity ? Result<void>() : unpack();
-  if (decoded) decoded = decode();
-  input_ns_ = watch.lap();
+Result<void> InferJob::work(StopWatch& watch) {
+  if (coding != compress::Coding::kIdentity) TRY_VOID(unpack());
+  auto decoded = decode();
+  watch.lap(laps_.input_ns);
   if (!decoded) return decoded;
-  const bool answered_already = form_ == InferForm::kTransform && request_.inputs.empty();
+  runtime::InferReply inferred;
+  auto& request = parsed_.request;
+  const bool answered_already = form_ == InferForm::kTransform && request.inputs.empty();
   if (!answered_already) {
-    request_.deadline = deadline;
-    request_.cancel = cancel;
-    auto inferred = model->model->infer(request_);
-    infer_ns_ = watch.lap();
-    if (!inferred) return fail(std::move(inferred).error());
-    inferred_ = std::move(*inferred);
+    request.deadline = deadline;
+    request.cancel = cancel;
+    auto answer = model->model->infer(std::move(request));
+    watch.lap(laps_.infer_ns);
+    if (!answer) return fail(std::move(answer).error());
+    inferred = std::move(*answer);
   }
-  auto encoded = encode();
+  auto encoded = encode(inferred);
   if (encoded && reply_coding != compress::Coding::kIdentity) pack();
-  output_ns_ = watch.lap();
+  watch.lap(laps_.output_ns);
   return encoded;
 }
 
@@ -110,57 +153,53 @@ Result<void> InferJob::decode() {
   switch (form_) {
     case InferForm::kJson:
     case InferForm::kRawTensor: {
-      TRY(auto parsed, form_ == InferForm::kJson ? oip::parse_infer(body, json_length)
-                                                 : oip::parse_raw_infer(body, model->model->info()));
-      request_ = std::move(parsed.request);
-      wish_ = std::move(parsed.wish);
-      return {};
+      return form_ == InferForm::kJson ? oip::parse_infer(body, json_length, parsed_)
+                                       : oip::parse_raw_infer(body, model->model->info(), parsed_);
     }
     case InferForm::kPredict: {
       TRY(auto parsed, oip::parse_predict(*body, model->model->info()));
-      request_ = std::move(parsed.request);
+      parsed_.request = std::move(parsed.request);
       rows_ = parsed.rows;
       return {};
     }
     case InferForm::kTransform: {
-      TRY(request_.inputs, table_->transform->to_tensors(*body, content_type));
+      TRY(parsed_.request.inputs, table_->transform->to_tensors(*body, content_type));
       return {};
     }
     case InferForm::kGrpc:
     case InferForm::kGrpcStream: {
-      TRY(request_, oip::parse_model_infer(message, body));
-      id_ = request_.id;
-      TRY(model, table_->get(request_.model, request_.version));
+      auto& request = parsed_.request;
+      TRY_VOID(oip::parse_model_infer(message, body, request));
+      id_ = request.id;
+      TRY(model, table_->get(request.model, request.version));
       return {};
     }
   }
   return {};
 }
 
-Result<void> InferJob::encode() {
+Result<void> InferJob::encode(const runtime::InferReply& inferred) {
   switch (form_) {
     case InferForm::kJson:
     case InferForm::kRawTensor: {
-      TRY(auto written, oip::write_infer(inferred_, wish_));
-      reply = std::move(written.body);
-      reply_json_length = written.json_length;
+      TRY(reply_json_length, oip::write_infer(inferred, parsed_.wish, reply));
       reply_type = reply_json_length ? "application/octet-stream" : "application/json";
       return {};
     }
     case InferForm::kPredict: {
-      TRY(reply, oip::write_predict(inferred_, rows_));
+      TRY(reply, oip::write_predict(inferred, rows_));
       reply_type = "application/json";
       return {};
     }
     case InferForm::kTransform: {
-      TRY(auto written, table_->transform->to_reply(inferred_, *body));
+      TRY(auto written, table_->transform->to_reply(inferred, *body));
       reply = std::move(written.data);
       transform_type_ = std::move(written.content_type);
       reply_type = transform_type_;
       return {};
     }
-    case InferForm::kGrpc: reply = oip::write_model_infer(inferred_, id_); return {};
-    case InferForm::kGrpcStream: reply = oip::write_stream_infer(inferred_, id_); return {};
+    case InferForm::kGrpc: oip::write_model_infer(inferred, id_, reply); return {};
+    case InferForm::kGrpcStream: oip::write_stream_infer(inferred, id_, reply); return {};
   }
   return {};
 }
@@ -176,20 +215,19 @@ void InferJob::finish(const Error* refused) {
 void InferJob::account(const Error* error) {
   if (!model) return;
   auto& s = model->statistics;
-  const uint64_t total = waited_ns + input_ns_ + infer_ns_ + output_ns_;
+  const uint64_t total = waited_ns + laps_.input_ns + laps_.infer_ns + laps_.output_ns;
   core_.probe.queue.observe(static_cast<double>(waited_ns) * 1e-9);
   core_.probe.processing.observe(static_cast<double>(total - waited_ns) * 1e-9);
   if (error) return s.fail.add(total);
   s.success.add(total);
   s.queue.add(waited_ns);
-  s.compute_input.add(input_ns_);
-  s.compute_infer.add(infer_ns_);
-  s.compute_output.add(output_ns_);
+  s.compute_input.add(laps_.input_ns);
+  s.compute_infer.add(laps_.infer_ns);
+  s.compute_output.add(laps_.output_ns);
   ++s.inference_count;
   ++s.execution_count;
   model->last_inference = core_.loop.now();
-  if (const auto it = core_.model_durations.find(s.name); it != core_.model_durations.end())
-    it->second.observe(static_cast<double>(infer_ns_) * 1e-9);
+  model->durations.observe(static_cast<double>(laps_.infer_ns) * 1e-9);
 }
 
 }  // namespace colony::replica

@@ -6,13 +6,12 @@
 #include <optional>
 #include <string>
 
+#include "request/replica/core.h"
 #include "request/replica/inbox.h"
 #include "request/replica/model_table.h"
 #include "transport/compress/coding.h"
 
 namespace colony::replica {
-
-struct Core;
 
 enum class InferForm : uint8_t {
   kJson,        // OIP REST, JSON with or without binary tensors
@@ -32,9 +31,14 @@ class InferClient {
   ~InferClient() = default;
 };
 
+// Used again with the memory of its texts, as long as there are few and they are small.
 class InferJob final : public Job {
  public:
-  InferJob(Core& core, InferForm form, InferClient& client);
+  // The core's table is loaded.
+  static std::shared_ptr<InferJob> make(Core& core, InferForm form, InferClient& client);
+  // For whoever asked, once there is an answer or none is wanted any more. A job that others still hold is theirs.
+  static void give_back(std::shared_ptr<InferJob> job);
+  explicit InferJob(Core& core) : core_(core) {}  // of nothing yet: for make()
   ~InferJob() override;
 
   // ---- the question; set before it is submitted ----
@@ -58,29 +62,30 @@ class InferJob final : public Job {
   const std::string& request_id() const { return whole_ ? id_ : kNone; }  // gRPC: the message's id, also when it failed
 
   InferForm form() const { return form_; }
+  std::string& make_body();
   void run() override;
   void finish(const Error* refused) override;
   void forget_client() { client_ = nullptr; }
 
  private:
-  Result<void> work();
+  class StopWatch;
+  Result<void> work(StopWatch& watch);
   Result<void> unpack();
   Result<void> decode();
-  Result<void> encode();
+  Result<void> encode(const runtime::InferReply& inferred);
   void pack();
   void account(const Error* error);
 
   Core& core_;
-  const InferForm form_;
-  InferClient* client_;
-  const std::shared_ptr<const ModelTable> table_;  // keeps the model while this runs
-  runtime::InferRequest request_;
-  runtime::oip::ReplyWish wish_;
+  InferForm form_ = InferForm::kJson;
+  InferClient* client_ = nullptr;
+  std::shared_ptr<const ModelTable> table_;  // keeps the model while this runs
+  runtime::oip::ParsedInfer parsed_;
   bool rows_ = true;
-  runtime::InferReply inferred_;
   std::optional<Error> error_;
   size_t unpacked_bytes_ = 0;  // of core_.unpacked
-  uint64_t input_ns_ = 0, infer_ns_ = 0, output_ns_ = 0;
+  Laps laps_;
+  std::shared_ptr<std::string> spare_body_;  // make_body() gives it out
   std::string id_, transform_type_;
   bool whole_ = false;  // run() has returned
   static inline const std::string kNone;

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "observe/metrics.h"
 #include "request/runtime/contract.h"
 #include "request/runtime/oip/contract.h"
 
@@ -17,6 +18,7 @@ struct LoadedModel {
   bool warm_up = true;
   runtime::oip::ModelStatistics statistics;     // the loop's; pool threads never touch it
   TimePoint last_inference = TimePoint::min();  // likewise; statistics get it when they are asked for
+  observe::Histogram durations;                 // likewise; without a registry it counts nothing
 };
 
 class ModelTable {

@@ -36,7 +36,12 @@ class Segments {
   size_t size_ = 0;
 };
 
-bool known_action(std::string_view a) { return a == "ready" || a == "config" || a == "stats" || a == "infer"; }
+// Empty: none of the protocol's.
+std::string_view known_action(std::string_view a) {
+  for (const std::string_view known : {"ready", "config", "stats", "infer"})
+    if (a == known) return known;
+  return {};
+}
 
 OipPath v1_path(const Segments& s) {
   OipPath out;
@@ -49,9 +54,9 @@ OipPath v1_path(const Segments& s) {
     out.model = *decoded;
     out.action = "v1";
     if (const size_t colon = out.model.rfind(':'); colon != out.model.npos) {
-      out.action = out.model.substr(colon + 1);
+      out.action = "predict";
+      if (std::string_view(out.model).substr(colon + 1) != out.action) out.what = What::kUnknown;
       out.model.resize(colon);
-      if (out.action != "predict") out.what = What::kUnknown;
     }
   }
   return out;
@@ -85,9 +90,9 @@ OipPath model_path(const Segments& s) {
   }
   if (s.size() == at) {
     out.what = What::kModel;
-  } else if (s.size() == at + 1 && known_action(s[at])) {
+  } else if (s.size() == at + 1 && !known_action(s[at]).empty()) {
     out.what = What::kModel;
-    out.action = s[at];
+    out.action = known_action(s[at]);
   }
   return out;
 }
@@ -138,8 +143,26 @@ class Answer {
   const http::RequestHead& head_;
 };
 
-Result<std::optional<uint64_t>> json_length(const http::RequestHead& head) {
-  const auto text = head.find("inference-header-content-length");
+// How an inference is coded. The parser notes none of these names, so they are looked for at once.
+struct CodingFields {
+  std::optional<std::string_view> json_length, content_encoding, accept_encoding;
+
+  explicit CodingFields(const http::RequestHead& head) {
+    for (const http::Field& f : head.fields()) {
+      if (f.id != http::Name::kOther) continue;
+      take(f, "inference-header-content-length", json_length);
+      take(f, "content-encoding", content_encoding);
+      take(f, "accept-encoding", accept_encoding);
+    }
+  }
+
+ private:
+  static void take(const http::Field& f, std::string_view name, std::optional<std::string_view>& to) {
+    if (f.name.size() == name.size() && !to && http::iequals(f.name, name)) to = f.value;
+  }
+};
+
+Result<std::optional<uint64_t>> json_length(std::optional<std::string_view> text) {
   if (!text) return std::nullopt;
   uint64_t value = 0;
   const auto [end, code] = std::from_chars(text->data(), text->data() + text->size(), value);
@@ -152,14 +175,15 @@ Result<std::optional<uint64_t>> json_length(const http::RequestHead& head) {
 http::ExchangeHandler* infer(Core& core, http::Exchange& exchange, const http::RequestHead& head, const OipPath& path,
                              LoadedModel* model) {
   InferQuestion question{.form = path.action == "predict" ? InferForm::kPredict : InferForm::kJson, .model = model};
-  if (const auto name = head.find("content-encoding")) {
+  const CodingFields fields(head);
+  if (const auto name = fields.content_encoding) {
     const auto coding = compress::parse_coding(*name);
     if (!coding) return Answer(core, exchange, head).wrong_coding(*name);
     question.coding = *coding;
   }
-  if (const auto accepted = head.find("accept-encoding")) question.reply_coding = compress::choose(*accepted);
+  if (const auto accepted = fields.accept_encoding) question.reply_coding = compress::choose(*accepted);
   if (question.form == InferForm::kJson) {
-    auto length = json_length(head);
+    auto length = json_length(fields.json_length);
     if (!length) return Answer(core, exchange, head).error(length.error());
     question.json_length = *length;
     if (question.json_length == 0) question.form = InferForm::kRawTensor;
@@ -189,7 +213,7 @@ http::ExchangeHandler* about_model(Core& core, http::Exchange& exchange, const h
 }  // namespace
 
 std::optional<OipPath> parse_oip_path(std::string_view path) {
-  if (path.empty() || path.front() != '/') return std::nullopt;
+  if (!path.starts_with("/v")) return std::nullopt;
   if (auto usual = infer_path(path)) return usual;
   const Segments s(path);
   OipPath out;

@@ -24,7 +24,7 @@ struct OipPath {
   };
   What what = What::kUnknown;
   std::string model, version;
-  std::string action;  // of kModel: "" (metadata), ready, config, stats, infer, v1 (readiness), predict
+  std::string_view action;  // of kModel: "" (metadata), ready, config, stats, infer, v1 (readiness), predict
 };
 
 // nullopt: not a path of the protocol. kUnknown: within /v2 or /v1/models, but nothing there.

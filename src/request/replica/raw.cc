@@ -3,8 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
-
 #include "request/replica/call.h"
 #include "request/replica/infer_call.h"
 #include "transport/http/made_reply.h"
@@ -13,7 +11,7 @@
 namespace colony::replica {
 namespace {
 
-constexpr size_t kUsualHead = 320;  // with content type and length, ids
+constexpr size_t kUsualHead = 384;  // with content type and length, ids
 
 class EchoCall final : public http::ExchangeHandler {
  public:
@@ -21,22 +19,16 @@ class EchoCall final : public http::ExchangeHandler {
       : core_(core), exchange_(exchange), began_(core.loop.now()), length_(head.content_length) {
     core_.opened();
     ++core_.raw_streams;
-    head_.reserve(kUsualHead);
-    head_ = "HTTP/1.1 200 OK\r\n";
-    if (const auto type = head.find("content-type")) {
-      head_ += "content-type: ";
-      head_ += *type;
-      head_ += "\r\n";
-    }
+    head_.append("HTTP/1.1 200 OK\r\n");
+    if (const auto* type = head.find(http::Name::kContentType)) head_.append("content-type: ", type->value, "\r\n");
     if (length_) {
-      char digits[24];
-      head_ += "content-length: ";
-      head_.append(digits, std::to_chars(digits, digits + sizeof digits, *length_).ptr);
-      head_ += "\r\n";
+      head_.append("content-length: ");
+      head_.append_number(*length_);
+      head_.append("\r\n");
     }
     ids_at_ = head_.size();
     append_id_lines(head_, core, head);
-    head_ += "\r\n";
+    head_.append("\r\n");
   }
 
   void on_body(std::string_view data) override {
@@ -65,10 +57,10 @@ class EchoCall final : public http::ExchangeHandler {
     --core_.raw_streams;
     core_.closed(!ok);
     core_.probe.queue.observe(0);  // an echo never waits for a thread
-    core_.probe.processing.observe(to_seconds(core_.loop.now() - began_));
-    log_access(std::string_view(head_).substr(ids_at_, head_.size() - ids_at_ - 2), "echo", ok ? 200 : 499,
-               core_.loop.now() - began_, nullptr);
-    delete this;
+    const Duration took = core_.loop.now() - began_;
+    core_.probe.processing.observe(to_seconds(took));
+    log_access(head_.view().substr(ids_at_, head_.size() - ids_at_ - 2), "echo", ok ? 200 : 499, took, nullptr);
+    core_.calls.destroy(this);
   }
 
  private:
@@ -78,7 +70,7 @@ class EchoCall final : public http::ExchangeHandler {
   http::Exchange& exchange_;
   TimePoint began_;
   std::optional<uint64_t> length_;
-  std::string head_;
+  ShortText<kUsualHead> head_;
   size_t ids_at_ = 0;  // their lines in head_, before the empty one
   size_t held_ = 0;    // shown and not yet said to be consumed
   bool started_ = false, whole_ = false;
@@ -87,14 +79,13 @@ class EchoCall final : public http::ExchangeHandler {
 // Sends every message back.
 class EchoSocket final : public http::WebSocketHandler {
  public:
-  EchoSocket(Core& core, const RequestIds& ids) : core_(core), ids_(ids), began_(core.loop.now()) {}
+  EchoSocket(Core& core, const http::RequestHead& head) : core_(core), ids_(core, head), began_(core.loop.now()) {}
 
   // An error is the caller's to answer; nothing is left of the socket then.
   static Result<http::ExchangeHandler*> open(Core& core, http::Exchange& exchange, const http::RequestHead& head,
                                              std::string& lines_of_error) {
-    const RequestIds ids(core, head);
-    auto self = std::make_unique<EchoSocket>(core, ids);
-    TRY(self->socket_, http::WebSocket::accept(exchange, head, ids.lines(), *self, {}, lines_of_error));
+    auto self = std::make_unique<EchoSocket>(core, head);
+    TRY(self->socket_, http::WebSocket::accept(exchange, head, self->ids_.lines(), *self, {}, lines_of_error));
     core.opened();
     ++core.raw_streams;
     return self.release()->socket_;
@@ -161,12 +152,12 @@ http::ExchangeHandler* serve_raw(Core& core, http::Exchange& exchange, const htt
     e.retry = Retry::kYes;
     return refuse(core, exchange, head, e);
   }
-  if (!http::wants_websocket(head)) return new EchoCall(core, exchange, head);
+  if (!http::wants_websocket(head)) return core.calls.make<EchoCall>(core, exchange, head);
   std::string lines;
   auto socket = EchoSocket::open(core, exchange, head, lines);
   if (socket) return *socket;
   http::reply_with(exchange, lines.empty() ? 400 : 426, "application/json", http::error_json(socket.error()),
-                   lines + RequestIds(core, head).lines());
+                   lines.append(RequestIds(core, head).lines()));
   return new AnsweredCall(exchange);
 }
 

@@ -49,11 +49,10 @@ struct Replica::Parts {
     core.table = std::shared_ptr<const ModelTable>(table.release(), [pool](const ModelTable* t) {
       if (!pool->submit([t] { delete t; })) delete t;
     });
-    core.model_durations.clear();
     if (!shard) return;
     for (const auto& m : core.table->models)
-      core.model_durations[m->statistics.name] = shard->histogram(
-          observe::kModelDuration, {core.app, core.spec.name, core.id, m->statistics.name, m->statistics.version});
+      m->durations = shard->histogram(observe::kModelDuration,
+                                      {core.app, core.spec.name, core.id, m->statistics.name, m->statistics.version});
   }
 
   ReplicaOptions options;

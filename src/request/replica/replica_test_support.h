@@ -60,7 +60,7 @@ class FakeModel final : public runtime::Model {
   }
   ~FakeModel() override { --world_.live; }
   const runtime::ModelInfo& info() const override { return info_; }
-  Result<runtime::InferReply> infer(const runtime::InferRequest& request) override {
+  Result<runtime::InferReply> infer(runtime::InferRequest&& request) override {
     ++world_.infers;
     if (request.cancel && request.cancel->cancelled()) {
       ++world_.cancelled;

@@ -107,8 +107,9 @@ class Model {
  public:
   virtual ~Model() = default;
   virtual const ModelInfo& info() const = 0;
-  // pool (or the loop, when cheap() is true). Errors name the tensor, what came and what is expected.
-  virtual Result<InferReply> infer(const InferRequest& request) = 0;
+  // pool (or the loop, when cheap() is true). Errors name the tensor, what came and what is expected. What it gives back it
+  // may take out of the request.
+  virtual Result<InferReply> infer(InferRequest&& request) = 0;
   // Takes microseconds and never blocks: may be called on the loop.
   virtual bool cheap() const { return false; }
 };

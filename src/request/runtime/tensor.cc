@@ -30,6 +30,19 @@ constexpr std::array<TypeRow, 14> kTypes{{{"BOOL", 1},
                                           {"FP64", 8},
                                           {"BYTES", 0}}};
 
+// At most eight bytes of text in one number, so that names are compared at once.
+constexpr uint64_t as_word(std::string_view s) {
+  uint64_t word = 0;
+  for (const char c : s) word = word << 8 | static_cast<unsigned char>(c);
+  return word;
+}
+
+constexpr auto kWords = [] {
+  std::array<uint64_t, kTypes.size()> words{};
+  for (size_t i = 0; i < words.size(); ++i) words[i] = as_word(kTypes[i].name);
+  return words;
+}();
+
 constexpr uint64_t kMaxElements = uint64_t{1} << 40;
 
 }  // namespace
@@ -41,8 +54,10 @@ std::string_view to_string(DataType t) {
 }
 
 std::optional<DataType> parse_data_type(std::string_view s) {
+  if (s.size() > sizeof(uint64_t)) return std::nullopt;
+  const uint64_t word = as_word(s);
   for (size_t i = 0; i < kTypes.size(); ++i)
-    if (kTypes[i].name == s) return static_cast<DataType>(i);
+    if (kTypes[i].name.size() == s.size() && kWords[i] == word) return static_cast<DataType>(i);
   return std::nullopt;
 }
 

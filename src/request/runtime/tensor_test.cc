@@ -85,15 +85,15 @@ TEST(Echo, GivesInputsBackAndNamesThemForAnUnknownOutput) {
   InferRequest request;
   request.inputs.push_back(own_tensor("a", DataType::kInt8, {2}, "xy"));
   request.inputs.push_back(own_tensor("b", DataType::kInt8, {1}, "z"));
-  auto reply = (*model)->infer(request);
+  auto reply = (*model)->infer(InferRequest(request));
   ASSERT_TRUE(reply);
   ASSERT_EQ(reply->outputs.size(), 2u);
   EXPECT_EQ(reply->outputs[0].data, "xy");
   EXPECT_EQ(reply->version, "3");
   request.outputs = {"b"};
-  EXPECT_EQ((*model)->infer(request)->outputs[0].name, "b");
+  EXPECT_EQ((*model)->infer(InferRequest(request))->outputs[0].name, "b");
   request.outputs = {"c"};
-  auto unknown = (*model)->infer(request);
+  auto unknown = (*model)->infer(InferRequest(request));
   ASSERT_FALSE(unknown);
   EXPECT_NE(unknown.error().message.find("here: a, b"), std::string::npos);
 }
@@ -107,7 +107,7 @@ TEST(Echo, ARequestWithAnInputThatUserConfigCallsSlowTakesThatLongAndOthersDoNot
     InferRequest request;
     request.inputs.push_back(own_tensor(name, DataType::kInt8, {2}, "xy"));
     const auto begin = std::chrono::steady_clock::now();
-    EXPECT_EQ((*model)->infer(request)->outputs[0].data, "xy");
+    EXPECT_EQ((*model)->infer(InferRequest(request))->outputs[0].data, "xy");
     if (slow) EXPECT_GE(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(20)) << name;
   }
 }
@@ -120,7 +120,7 @@ TEST(Echo, ACancelledDelayEndsAtOnce) {
   request.cancel = std::make_shared<CancelFlag>();
   request.cancel->cancel();
   const auto begin = std::chrono::steady_clock::now();
-  EXPECT_TRUE((*model)->infer(request));
+  EXPECT_TRUE((*model)->infer(InferRequest(request)));
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(30));
 }
 

@@ -10,11 +10,6 @@
 #include "transport/http/made_reply.h"
 
 namespace colony::grpc {
-namespace {
-
-constexpr size_t kUsualEcho = 128;  // an id and a trace context of usual length
-
-}  // namespace
 
 CallState::CallState(Dispatcher& dispatcher, http::Exchange& exchange, const http::RequestHead& head,
                      const CallSetup& setup)
@@ -23,18 +18,13 @@ CallState::CallState(Dispatcher& dispatcher, http::Exchange& exchange, const htt
       loop_(exchange.loop()),
       decoder_(dispatcher.options_.max_message,
                setup.coding == compress::Coding::kIdentity ? Packed::kNo : Packed::kYes),
-      head_(head.block),
-      method_(
-          std::string_view(head_).substr(static_cast<size_t>(head.path.data() - head.block.data()), head.path.size())),
       peer_(exchange.peer()),
       setup_(setup),
       next_(dispatcher.calls_) {
-  for (const std::string& name : dispatcher.options_.echoed) {
-    const auto value = head.find(name);
-    if (!value) continue;
-    headers_.reserve(kUsualEcho);
-    headers_.append(name).append(": ").append(*value).append("\r\n");
-  }
+  head_.append(head.block);
+  method_ = head_.view().substr(static_cast<size_t>(head.path.data() - head.block.data()), head.path.size());
+  for (const auto& [id, name] : dispatcher.options_.echoed)
+    if (const http::Field* const f = head.find(id)) headers_.append(name, ": ", f->value, "\r\n");
   if (next_ != nullptr) next_->previous_ = this;
   dispatcher.calls_ = this;
   ++dispatcher.stats_.open_calls;
@@ -74,7 +64,7 @@ void CallState::on_done(bool ok) {
 }
 
 void CallState::maybe_delete() {
-  if (exchange_ == nullptr && released_ && depth_ == 0) delete this;
+  if (exchange_ == nullptr && released_ && depth_ == 0) destroy();
 }
 
 Result<void> CallState::account() {
@@ -143,11 +133,10 @@ void CallState::send_message(std::string_view message, Packed packed) {
     exchange_->body(framed, http::More::kYes);
   } else {
     head_sent_ = true;
-    std::string& head = dispatcher_.head_scratch_;
-    head.assign("HTTP/1.1 200 OK\r\ncontent-type: ").append(kContentType).append("\r\n").append(headers_);
-    if (setup_.reply_coding != compress::Coding::kIdentity) {
-      head.append("grpc-encoding: ").append(compress::to_string(setup_.reply_coding)).append("\r\n");
-    }
+    ShortText<512> head;
+    head.append("HTTP/1.1 200 OK\r\ncontent-type: ", kContentType, "\r\n", headers_);
+    if (setup_.reply_coding != compress::Coding::kIdentity)
+      head.append("grpc-encoding: ", compress::to_string(setup_.reply_coding), "\r\n");
     head.append("\r\n");
     // What it is made of is fixed, was checked when a method added it, or has come through a parser.
     http::reply_made(*exchange_, 200, head, std::nullopt, framed, http::More::kYes);
@@ -159,11 +148,13 @@ void CallState::send_status(const Error* error) {
   if (!can_send()) return;
   status_sent_ = true;
   if (error != nullptr) ++dispatcher_.stats_.failed;
-  if (error == nullptr && head_sent_ && trailers_.empty()) return exchange_->end(kOkTrailers);
-  const std::string status = (error != nullptr ? error_trailers(*error) : std::string(kOkTrailers)) + trailers_;
+  if (error == nullptr && head_sent_ && trailers_.size() == 0) return exchange_->end(kOkTrailers);
+  std::string status = error != nullptr ? error_trailers(*error) : std::string(kOkTrailers);
+  status += trailers_;
   if (head_sent_) return exchange_->end(status);
-  exchange_->reply(fmt::format("HTTP/1.1 200 OK\r\ncontent-type: {}\r\n{}{}\r\n", kContentType, headers_, status), {},
-                   http::More::kNo);
+  exchange_->reply(
+      fmt::format("HTTP/1.1 200 OK\r\ncontent-type: {}\r\n{}{}\r\n", kContentType, headers_.view(), status), {},
+      http::More::kNo);
 }
 
 }  // namespace colony::grpc

@@ -1,11 +1,12 @@
 // What a running call holds, unary or streaming: its exchange, its request head, its deadline, its place in the
-// Dispatcher's list. Internal to transport/grpc; methods see service.h.
+// Dispatcher's list. The texts have room for what is usual. Internal to transport/grpc; methods see service.h.
 #pragma once
 
 #include <optional>
 #include <string>
 
 #include "async/loop.h"
+#include "base/text.h"
 #include "transport/grpc/framing.h"
 #include "transport/grpc/service.h"
 
@@ -23,6 +24,8 @@ class CallState : public http::ExchangeHandler {
  public:
   CallState(Dispatcher& dispatcher, http::Exchange& exchange, const http::RequestHead& head, const CallSetup& setup);
   virtual ~CallState();
+  // Gives its memory back where it came from.
+  virtual void destroy() = 0;
 
   void on_done(bool ok) final;
 
@@ -47,6 +50,7 @@ class CallState : public http::ExchangeHandler {
   // The exchange is gone: what belongs to it may go too.
   virtual void over() = 0;
 
+  static auto& memory_for_unary(Dispatcher& dispatcher) { return dispatcher.unary_calls_; }
   void arm_deadline();
   void release() { released_ = true; }
   void maybe_delete();
@@ -69,12 +73,13 @@ class CallState : public http::ExchangeHandler {
   http::Exchange* exchange_;  // null once it is done
   async::Loop& loop_;
   MessageDecoder decoder_;
-  std::string head_;  // the request's head block
+  ShortText<640> head_;  // the request's head block
   std::string_view method_;
   std::string peer_;
   const CallSetup setup_;
   bool cancelled_ = false;
-  std::string headers_, trailers_;  // what the method adds
+  ShortText<160> headers_;  // what is echoed, and what the method adds
+  ShortText<32> trailers_;  // what the method adds
 
  private:
   CallState* next_ = nullptr;

@@ -26,9 +26,9 @@ class CallOf : public CallState, public Face {
   void add_trailer(std::string_view name, std::string_view value) override { add(trailers_, name, value); }
 
  private:
-  static void add(std::string& lines, std::string_view name, std::string_view value) {
+  static void add(Text& lines, std::string_view name, std::string_view value) {
     CHECK(http::is_token(name) && http::is_field_value(value));
-    lines.append(name).append(": ").append(value).append("\r\n");
+    lines.append(name, ": ", value, "\r\n");
   }
 };
 
@@ -36,6 +36,11 @@ class Unary final : public CallOf<UnaryCall> {
  public:
   Unary(Dispatcher& d, http::Exchange& e, const http::RequestHead& h, const CallSetup& setup, const UnaryFn& fn)
       : CallOf(d, e, h, setup), fn_(fn) {}
+  static Unary* make(Dispatcher& d, http::Exchange& e, const http::RequestHead& h, const CallSetup& setup,
+                     const UnaryFn& fn) {
+    return memory_for_unary(d).make<Unary>(d, e, h, setup, fn);
+  }
+  void destroy() override { memory_for_unary(dispatcher_).destroy(this); }
 
   void on_body(std::string_view data) override {
     Enter enter(*this);
@@ -105,6 +110,7 @@ class Unary final : public CallOf<UnaryCall> {
 class Streaming final : public CallOf<StreamCall> {
  public:
   using CallOf::CallOf;
+  void destroy() override { delete this; }
 
   void make_handler(const StreamFactory& factory) {
     Enter enter(*this);
@@ -201,7 +207,7 @@ class Streaming final : public CallOf<StreamCall> {
 
 http::ExchangeHandler* start_unary(Dispatcher& dispatcher, http::Exchange& exchange, const http::RequestHead& head,
                                    const CallSetup& setup, const UnaryFn& fn) {
-  auto* call = new Unary(dispatcher, exchange, head, setup, fn);
+  auto* call = Unary::make(dispatcher, exchange, head, setup, fn);
   call->arm_deadline();
   return call;
 }

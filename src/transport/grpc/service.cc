@@ -25,6 +25,13 @@ class Refused final : public http::ExchangeHandler {
   http::Exchange& exchange_;
 };
 
+// A field whose name the parser does not note: there are few of them, so that most are passed over unread.
+std::optional<std::string_view> find_other(const http::RequestHead& head, std::string_view name) {
+  for (const http::Field& f : head.fields())
+    if (f.id == http::Name::kOther && f.name.size() == name.size() && http::iequals(f.name, name)) return f.value;
+  return std::nullopt;
+}
+
 bool accepts(std::string_view list, compress::Coding coding) {
   while (!list.empty()) {
     const size_t comma = list.find(',');
@@ -39,22 +46,32 @@ bool accepts(std::string_view list, compress::Coding coding) {
 Dispatcher::Dispatcher(Options options) : options_(options) {}
 
 Dispatcher::~Dispatcher() {
-  while (calls_ != nullptr) delete calls_;
+  while (calls_ != nullptr) calls_->destroy();
 }
 
 void Dispatcher::unary(std::string path, UnaryFn fn, Messages messages) {
-  CHECK(methods_.emplace(std::move(path), Method{std::move(fn), {}, messages}).second);
+  add({std::move(path), std::move(fn), {}, messages});
 }
 
 void Dispatcher::streaming(std::string path, StreamFactory factory, Messages messages) {
-  CHECK(methods_.emplace(std::move(path), Method{{}, std::move(factory), messages}).second);
+  add({std::move(path), {}, std::move(factory), messages});
 }
 
-bool Dispatcher::has(std::string_view path) const { return methods_.find(path) != methods_.end(); }
+void Dispatcher::add(Method method) {
+  CHECK(!has(method.path) && calls_ == nullptr);
+  methods_.push_back(std::move(method));
+}
+
+const Dispatcher::Method* Dispatcher::find(std::string_view path) const {
+  const auto it = std::ranges::find(methods_, path, &Method::path);
+  return it == methods_.end() ? nullptr : &*it;
+}
+
+bool Dispatcher::has(std::string_view path) const { return find(path) != nullptr; }
 
 std::vector<std::string> Dispatcher::services() const {
   std::vector<std::string> names;
-  for (const auto& [path, method] : methods_) names.push_back(path.substr(1, path.rfind('/') - 1));
+  for (const Method& m : methods_) names.push_back(m.path.substr(1, m.path.rfind('/') - 1));
   std::sort(names.begin(), names.end());
   names.erase(std::unique(names.begin(), names.end()), names.end());
   return names;
@@ -74,8 +91,9 @@ http::ExchangeHandler* Dispatcher::refuse(http::Exchange& exchange, int http_sta
 }
 
 http::ExchangeHandler* Dispatcher::on_request(http::Exchange& exchange, const http::RequestHead& head) {
-  const std::string_view type = head.find("content-type").value_or("");
-  if (!is_grpc_content_type(type)) {
+  if (!head.is_grpc()) {
+    const http::Field* const field = head.find(http::Name::kContentType);
+    const std::string_view type = field != nullptr ? field->value : std::string_view();
     return refuse(exchange, 415,
                   invalid_argument(fmt::format("content-type is \"{}\"; this path serves application/grpc\n", type)));
   }
@@ -83,12 +101,12 @@ http::ExchangeHandler* Dispatcher::on_request(http::Exchange& exchange, const ht
     return refuse(exchange, 405, invalid_argument(fmt::format("{} is not served; gRPC calls are POST\n", head.method)),
                   "allow: POST\r\n");
   }
-  const auto it = methods_.find(head.path);
-  if (it == methods_.end()) {
+  const Method* const method = find(head.path);
+  if (method == nullptr) {
     return refuse(exchange, 200, unimplemented(fmt::format("method {} is not served here", head.path), "no_method"));
   }
-  CallSetup setup{.deadline = exchange.deadline(), .messages = it->second.messages};
-  if (const auto name = head.find("grpc-encoding")) {
+  CallSetup setup{.deadline = exchange.deadline(), .messages = method->messages};
+  if (const auto name = find_other(head, "grpc-encoding")) {
     const auto coding = compress::parse_coding(*name);
     if (!coding) {
       return refuse(exchange, 200,
@@ -100,18 +118,19 @@ http::ExchangeHandler* Dispatcher::on_request(http::Exchange& exchange, const ht
     setup.coding = *coding;
     if (accepts(head.find("grpc-accept-encoding").value_or(""), *coding)) setup.reply_coding = *coding;
   }
-  if (const auto timeout = head.find("grpc-timeout")) {
-    const auto left = parse_timeout(*timeout);
+  if (const http::Field* const timeout = head.find(http::Name::kGrpcTimeout)) {
+    const auto left = parse_timeout(timeout->value);
     if (!left) {
-      return refuse(exchange, 200,
-                    invalid_argument(fmt::format(
-                        "grpc-timeout is \"{}\"; 1 to 8 digits and one of H, M, S, m, u, n are right", *timeout)));
+      return refuse(
+          exchange, 200,
+          invalid_argument(fmt::format("grpc-timeout is \"{}\"; 1 to 8 digits and one of H, M, S, m, u, n are right",
+                                       timeout->value)));
     }
     setup.deadline = setup.deadline.sooner(Deadline::after(exchange.loop().now(), *left));
   }
   ++stats_.calls;
-  return it->second.unary ? start_unary(*this, exchange, head, setup, it->second.unary)
-                          : start_stream(*this, exchange, head, setup, it->second.stream);
+  return method->unary ? start_unary(*this, exchange, head, setup, method->unary)
+                       : start_stream(*this, exchange, head, setup, method->stream);
 }
 
 }  // namespace colony::grpc

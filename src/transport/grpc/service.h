@@ -9,9 +9,9 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
+#include "base/block_pool.h"
 #include "base/result.h"
 #include "transport/compress/coding.h"
 #include "transport/grpc/framing.h"
@@ -98,7 +98,11 @@ inline constexpr size_t kMostInline = size_t{4} << 20;  // LIMIT: unpacked bytes
 struct DispatcherOptions {
   size_t max_message = 64 * 1024 * 1024;     // LIMIT: a larger request message is RESOURCE_EXHAUSTED
   size_t max_buffered = 1024 * 1024 * 1024;  // LIMIT: over all calls, messages whose end has not come; same answer
-  std::vector<std::string> echoed;           // request fields (lower case) that every answer of a method carries back
+  struct Echoed {
+    http::Name id;
+    std::string_view name;  // as it is answered
+  };
+  std::vector<Echoed> echoed;  // request fields that every answer of a method carries back
 };
 
 struct DispatcherStats {
@@ -119,7 +123,7 @@ class Dispatcher : public http::Service {
   Dispatcher(const Dispatcher&) = delete;
   Dispatcher& operator=(const Dispatcher&) = delete;
 
-  // `path`: "/package.Service/Method". A path twice is a CHECK.
+  // `path`: "/package.Service/Method". A path twice is a CHECK, and so is one that comes while calls are open.
   void unary(std::string path, UnaryFn fn, Messages messages = Messages::kPlain);
   void streaming(std::string path, StreamFactory factory, Messages messages = Messages::kPlain);
   bool has(std::string_view path) const;
@@ -131,21 +135,22 @@ class Dispatcher : public http::Service {
  private:
   friend class CallState;
   struct Method {
+    std::string path;
     UnaryFn unary;
     StreamFactory stream;
     Messages messages = Messages::kPlain;
   };
-  struct Hash : std::hash<std::string_view> {
-    using is_transparent = void;
-  };
+  void add(Method method);
+  const Method* find(std::string_view path) const;
   http::ExchangeHandler* refuse(http::Exchange& exchange, int http_status, const Error& error,
                                 std::string_view extra = {});
 
   Options options_;
   Stats stats_;
-  std::unordered_map<std::string, Method, Hash, std::equal_to<>> methods_;
-  std::string head_scratch_, body_scratch_;  // where a call puts a reply together
-  class CallState* calls_ = nullptr;         // every call that is not over, an intrusive list
+  std::vector<Method> methods_;       // a dozen, whose paths differ in length as a rule
+  BlockPool<2048, 64> unary_calls_;   // memory of the unary ones
+  std::string body_scratch_;          // where a call puts a reply together
+  class CallState* calls_ = nullptr;  // every call that is not over, an intrusive list
 };
 
 }  // namespace colony::grpc

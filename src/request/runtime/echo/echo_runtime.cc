@@ -1,4 +1,4 @@
-// Outputs share the inputs' memory: an echo copies nothing.
+// Outputs are the inputs, or share their memory: an echo copies nothing.
 #include "request/runtime/echo/echo_runtime.h"
 
 #include <fmt/format.h>
@@ -65,13 +65,13 @@ class EchoModel final : public Model {
   const ModelInfo& info() const override { return info_; }
   bool cheap() const override { return delays_.empty(); }
 
-  Result<InferReply> infer(const InferRequest& request) override {
+  Result<InferReply> infer(InferRequest&& request) override {
     for (const auto& delay : delays_)
       if (std::ranges::find(request.inputs, delay.input, &Tensor::name) != request.inputs.end())
         delay.pass(request.cancel.get());
     InferReply reply{info_.name, info_.version, {}};
     if (request.outputs.empty()) {
-      reply.outputs = request.inputs;
+      reply.outputs = std::move(request.inputs);
     } else {
       for (const auto& wanted : request.outputs) {
         auto it = std::ranges::find(request.inputs, wanted, &Tensor::name);

@@ -27,16 +27,14 @@ struct ParsedInfer {
 };
 
 // `json_length`: of the header Inference-Header-Content-Length; absent: all of the body is JSON. Tensors may point into
-// `body`, which the request then keeps alive.
-Result<ParsedInfer> parse_infer(std::shared_ptr<std::string> body, std::optional<uint64_t> json_length);
+// `body`, which the request then keeps alive. `to` is new.
+Result<void> parse_infer(std::shared_ptr<std::string> body, std::optional<uint64_t> json_length, ParsedInfer& to);
 // The header is 0: the whole body is the data of the model's only input (Triton's raw binary request).
-Result<ParsedInfer> parse_raw_infer(std::shared_ptr<std::string> body, const ModelInfo& model);
+Result<void> parse_raw_infer(std::shared_ptr<std::string> body, const ModelInfo& model, ParsedInfer& to);
 
-struct WrittenInfer {
-  std::string body;
-  std::optional<size_t> json_length;  // set: binary tensors follow; content-type application/octet-stream
-};
-Result<WrittenInfer> write_infer(const InferReply& reply, const ReplyWish& wish);
+// Writes the body of a reply. What it returns is the length of the JSON where binary tensors follow it (content-type
+// application/octet-stream); nullopt: all of it is JSON.
+Result<std::optional<size_t>> write_infer(const InferReply& reply, const ReplyWish& wish, std::string& to);
 
 // ---- POST /v1/models/M:predict ----
 
@@ -79,10 +77,10 @@ const std::vector<std::string>& server_extensions();
 
 // ---- gRPC: serialized messages of inference.GRPCInferenceService ----
 
-// Raw contents are views into `message`, which `storage` keeps alive (null: the caller does).
-Result<InferRequest> parse_model_infer(std::string_view message, std::shared_ptr<void> storage);
-std::string write_model_infer(const InferReply& reply, const std::string& id);
-std::string write_stream_infer(const InferReply& reply, const std::string& id);
+// Raw contents are views into `message`, which `storage` keeps alive (null: the caller does). `to` is new.
+Result<void> parse_model_infer(std::string_view message, std::shared_ptr<void> storage, InferRequest& to);
+void write_model_infer(const InferReply& reply, const std::string& id, std::string& to);
+void write_stream_infer(const InferReply& reply, const std::string& id, std::string& to);
 std::string write_stream_error(const Error& error, const std::string& id);
 
 struct NamedModel {

@@ -22,10 +22,13 @@ inference::ModelInferRequest request(const std::string& type, std::vector<int64_
   for (const int64_t d : shape) in->add_shape(d);
   return r;
 }
-Result<InferRequest> parse(const inference::ModelInferRequest& r) {
-  auto message = std::make_shared<std::string>(r.SerializeAsString());
-  return parse_model_infer(*message, message);
+Result<InferRequest> parse(std::string_view bytes) {
+  auto message = std::make_shared<std::string>(bytes);
+  InferRequest request;
+  const auto done = parse_model_infer(*message, message, request);
+  return done ? Result<InferRequest>(std::move(request)) : fail(done.error());
 }
+Result<InferRequest> parse(const inference::ModelInferRequest& r) { return parse(r.SerializeAsString()); }
 
 std::string error(const inference::ModelInferRequest& r) {
   auto parsed = parse(r);
@@ -72,7 +75,7 @@ TEST(GrpcCodec, ReadsWhatOtherWritersMayWrite) {
                               "\xf3\x01\x08\x01\xfb\x01\x08\x02\xfc\x01\xf4\x01"s + "\x0a\x03old\x0a\x01m"s;
   inference::ModelInferRequest theirs;
   ASSERT_TRUE(theirs.ParseFromString(message));
-  const auto ours = parse_model_infer(message, nullptr);
+  const auto ours = parse(message);
   ASSERT_TRUE(ours) << ours.error().message;
   EXPECT_EQ(ours->model, theirs.model_name());
   EXPECT_EQ(ours->model, "m");
@@ -88,7 +91,7 @@ TEST(GrpcCodec, RefusesWhatIsNoMessage) {
                                    "\x2a\x04\x18\x01\x1a\x05"s, "\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"s,
                                    "\x8a\x80\x80\x80\x80\x01\x00"s}) {
     EXPECT_FALSE(inference::ModelInferRequest().ParseFromString(bytes));
-    const auto parsed = parse_model_infer(bytes, nullptr);
+    const auto parsed = parse(bytes);
     ASSERT_FALSE(parsed);
     EXPECT_EQ(parsed.error().message, "the message is no inference.ModelInferRequest");
   }
@@ -121,13 +124,15 @@ TEST(GrpcCodec, ErrorsNameTheField) {
   auto shared = request("FP32", {1});
   (*shared.mutable_inputs(0)->mutable_parameters())["shared_memory_region"].set_string_param("r");
   EXPECT_THAT(error(shared), HasSubstr("inputs[0].parameters.shared_memory_region"));
-  EXPECT_EQ(parse_model_infer("\xff\xff", nullptr).error().message, "the message is no inference.ModelInferRequest");
+  EXPECT_EQ(parse(std::string_view("\xff\xff")).error().message, "the message is no inference.ModelInferRequest");
 }
 
 TEST(GrpcCodec, RepliesCarryRawContents) {
   const InferReply reply{"m", "1", {own_tensor("y", DataType::kInt16, {2}, "abcd")}};
   inference::ModelInferResponse out;
-  ASSERT_TRUE(out.ParseFromString(write_model_infer(reply, "7")));
+  std::string message;
+  write_model_infer(reply, "7", message);
+  ASSERT_TRUE(out.ParseFromString(message));
   EXPECT_EQ(out.id(), "7");
   EXPECT_EQ(out.outputs(0).datatype(), "INT16");
   EXPECT_EQ(out.raw_output_contents(0), "abcd");

@@ -9,6 +9,7 @@
 #include "base/utf8.h"
 #include "request/runtime/oip/json_data.h"
 #include "request/runtime/oip/json_text.h"
+#include "request/runtime/oip/usual_json.h"
 
 namespace colony::runtime::oip {
 namespace {
@@ -59,9 +60,9 @@ bool quote_bare_words(std::string_view text, std::string& out) {
 
 class RequestReader {
  public:
-  explicit RequestReader(std::shared_ptr<std::string> body) : body_(std::move(body)) {}
+  RequestReader(std::shared_ptr<std::string> body, ParsedInfer& to) : body_(std::move(body)), out_(to) {}
 
-  Result<ParsedInfer> read(std::string_view json, std::string_view tail) {
+  Result<void> read(std::string_view json, std::string_view tail) {
     tail_ = tail;
     TRY(const dom::element root, parse(json));
     dom::object top;
@@ -94,7 +95,7 @@ class RequestReader {
     if (!tail_.empty())
       return fail(invalid_argument(fmt::format("{} bytes are left after the binary data of all inputs", tail_.size())));
     out_.request.storage = std::move(body_);
-    return std::move(out_);
+    return {};
   }
 
  private:
@@ -302,7 +303,7 @@ class RequestReader {
   std::shared_ptr<std::string> body_;
   std::string_view tail_;
   uint64_t most_ = 0;
-  ParsedInfer out_;
+  ParsedInfer& out_;
 };
 
 bool wants_binary(const ReplyWish& wish, std::string_view output) {
@@ -311,58 +312,66 @@ bool wants_binary(const ReplyWish& wish, std::string_view output) {
   return wish.binary;
 }
 
-Result<void> append_data(std::string& out, const Tensor& t) {
+Result<void> put_data(JsonWriter& out, const Tensor& t) {
   if (t.type == DataType::kFp16 || t.type == DataType::kBf16)
     return fail(
         invalid_argument(fmt::format("output '{}' is {}, which has no JSON form: ask for it with "
                                      "parameters.binary_data_output or outputs[].parameters.binary_data",
                                      t.name, to_string(t.type))));
-  out += '[';
-  const size_t start = out.size();
+  out.text("[");
   if (t.type == DataType::kBytes) {
+    bool first = true;
     for (const std::string_view element : bytes_elements(t.data)) {
       if (!is_utf8(element))
         return fail(
             invalid_argument(fmt::format("output '{}' holds bytes that are no UTF-8 and have no JSON form: ask for "
                                          "it with parameters.binary_data_output",
                                          t.name)));
-      if (out.size() > start) out += ',';
-      append_json_string(out, element);
+      if (!std::exchange(first, false)) out.text(",");
+      out.string(element);
     }
   } else {
-    append_json_elements(out, t.type, t.data);
+    out.elements(t.type, t.data);
   }
-  out += ']';
+  out.text("]");
   return {};
 }
 
 }  // namespace
 
-Result<ParsedInfer> parse_infer(std::shared_ptr<std::string> body, std::optional<uint64_t> json_length) {
+Result<void> parse_infer(std::shared_ptr<std::string> body, std::optional<uint64_t> json_length, ParsedInfer& to) {
+  if (!json_length && read_usual(*body, to)) {
+    to.request.storage = std::move(body);
+    return {};
+  }
+  to = {};
+  return parse_any_infer(std::move(body), json_length, to);
+}
+
+Result<void> parse_any_infer(std::shared_ptr<std::string> body, std::optional<uint64_t> json_length, ParsedInfer& to) {
   const uint64_t length = json_length.value_or(body->size());
   if (length > body->size())
     return fail(invalid_argument(
         fmt::format("Inference-Header-Content-Length: {} given, but the body has {} bytes", length, body->size())));
-  RequestReader reader(body);
+  RequestReader reader(body, to);
   // A growing body would move the binary tensors, so room for the parser is only made when all of it is JSON.
   return reader.read(std::string_view(*body).substr(0, length), std::string_view(*body).substr(length));
 }
 
-Result<ParsedInfer> parse_raw_infer(std::shared_ptr<std::string> body, const ModelInfo& model) {
+Result<void> parse_raw_infer(std::shared_ptr<std::string> body, const ModelInfo& model, ParsedInfer& to) {
   if (model.inputs.size() != 1 || model.any_tensor)
     return fail(
         invalid_argument(fmt::format("Inference-Header-Content-Length: 0 given, which stands for a body that is the "
                                      "data of the only input, but model '{}' has {}",
                                      model.name, model.any_tensor ? "any" : std::to_string(model.inputs.size()))));
   const TensorInfo& input = model.inputs.front();
-  ParsedInfer out;
-  out.wish.binary = true;
+  to.wish.binary = true;
   if (input.type == DataType::kBytes) {
     std::string data;
     append_bytes_element(data, *body);
-    out.request.inputs.push_back(
+    to.request.inputs.push_back(
         own_tensor(input.name, input.type, std::vector<int64_t>(input.shape.size(), 1), std::move(data)));
-    return out;
+    return {};
   }
   uint64_t known = element_size(input.type);
   for (const int64_t d : input.shape)
@@ -374,56 +383,57 @@ Result<ParsedInfer> parse_raw_infer(std::shared_ptr<std::string> body, const Mod
   Tensor tensor{input.name, input.type, input.shape, *body, nullptr};
   for (int64_t& d : tensor.shape)
     if (d < 0) d = static_cast<int64_t>(body->size() / known);
-  out.request.inputs.push_back(std::move(tensor));
-  out.request.storage = std::move(body);
-  return out;
+  to.request.inputs.push_back(std::move(tensor));
+  to.request.storage = std::move(body);
+  return {};
 }
 
-Result<WrittenInfer> write_infer(const InferReply& reply, const ReplyWish& wish) {
-  WrittenInfer written;
-  std::string& out = written.body;
+Result<std::optional<size_t>> write_infer(const InferReply& reply, const ReplyWish& wish, std::string& to) {
   size_t binary_bytes = 0;
+  bool binary = false;
   // A usual reply grows no more: what stands around numbers, and numbers of usual length.
   size_t room = 96 + reply.model.size() + reply.version.size() + wish.id.size();
   for (const Tensor& t : reply.outputs) room += 96 + t.name.size() + 2 * t.data.size();
-  out.reserve(room);
-  out += "{\"model_name\":";
-  append_json_string(out, reply.model);
-  out += ",\"model_version\":";
-  append_json_string(out, reply.version);
+  to.clear();
+  to.reserve(room);
+  JsonWriter out(to);
+  out.text("{\"model_name\":");
+  out.string(reply.model);
+  out.text(",\"model_version\":");
+  out.string(reply.version);
   if (!wish.id.empty()) {
-    out += ",\"id\":";
-    append_json_string(out, wish.id);
+    out.text(",\"id\":");
+    out.string(wish.id);
   }
-  out += ",\"outputs\":[";
+  out.text(",\"outputs\":[");
   for (size_t i = 0; i < reply.outputs.size(); ++i) {
     const Tensor& t = reply.outputs[i];
-    out += i > 0 ? ",{\"name\":" : "{\"name\":";
-    append_json_string(out, t.name);
-    out += ",\"datatype\":\"";
-    out += to_string(t.type);
-    out += "\",\"shape\":";
-    append_json_shape(out, t.shape);
+    out.text(i > 0 ? ",{\"name\":" : "{\"name\":");
+    out.string(t.name);
+    out.text(",\"datatype\":\"");
+    out.text(to_string(t.type));
+    out.text("\",\"shape\":");
+    out.shape(t.shape);
     if (wants_binary(wish, t.name)) {
-      out += ",\"parameters\":{\"binary_data_size\":";
-      append_json_number(out, static_cast<uint64_t>(t.data.size()));
-      out += '}';
+      out.text(",\"parameters\":{\"binary_data_size\":");
+      out.number(t.data.size());
+      out.text("}}");
       binary_bytes += t.data.size();
-      written.json_length = 0;
+      binary = true;
     } else {
-      out += ",\"data\":";
-      TRY_VOID(append_data(out, t));
+      out.text(",\"data\":");
+      TRY_VOID(put_data(out, t));
+      out.text("}");
     }
-    out += '}';
   }
-  out += "]}";
-  if (written.json_length) {
-    written.json_length = out.size();
-    out.reserve(out.size() + binary_bytes);
-    for (const Tensor& t : reply.outputs)
-      if (wants_binary(wish, t.name)) out += t.data;
-  }
-  return written;
+  out.text("]}");
+  out.flush();
+  if (!binary) return std::nullopt;
+  const size_t json_length = to.size();
+  to.reserve(json_length + binary_bytes);
+  for (const Tensor& t : reply.outputs)
+    if (wants_binary(wish, t.name)) to += t.data;
+  return json_length;
 }
 
 }  // namespace colony::runtime::oip

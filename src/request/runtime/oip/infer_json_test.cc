@@ -11,7 +11,14 @@ namespace {
 using testing::HasSubstr;
 
 Result<ParsedInfer> parse(std::string body, std::optional<uint64_t> json_length = std::nullopt) {
-  return parse_infer(std::make_shared<std::string>(std::move(body)), json_length);
+  ParsedInfer parsed;
+  const auto done = parse_infer(std::make_shared<std::string>(std::move(body)), json_length, parsed);
+  return done ? Result<ParsedInfer>(std::move(parsed)) : fail(done.error());
+}
+Result<ParsedInfer> parse_raw(std::string body, const ModelInfo& model) {
+  ParsedInfer parsed;
+  const auto done = parse_raw_infer(std::make_shared<std::string>(std::move(body)), model, parsed);
+  return done ? Result<ParsedInfer>(std::move(parsed)) : fail(done.error());
 }
 std::string error(const std::string& body, std::optional<uint64_t> json_length = std::nullopt) {
   auto r = parse(body, json_length);
@@ -31,8 +38,9 @@ std::string echoed(const std::string& body, std::optional<uint64_t> json_length 
   auto r = parse(body, json_length);
   if (!r) return "error: " + r.error().message;
   InferReply reply{"m", "1", r->request.inputs};
-  auto written = write_infer(reply, r->wish);
-  return written ? written->body : "error: " + written.error().message;
+  std::string text;
+  const auto written = write_infer(reply, r->wish, text);
+  return written ? text : "error: " + written.error().message;
 }
 
 TEST(InferJson, ReadsNamesShapesAndValuesOfEveryDatatypeThatJsonHas) {
@@ -157,14 +165,15 @@ TEST(InferBinary, OutputsAreBinaryWhereAskedFor) {
   auto r = parse(json);
   ASSERT_TRUE(r) << r.error().message;
   EXPECT_EQ(r->request.outputs, (std::vector<std::string>{"x", "y"}));
-  auto written = write_infer({"m", "1", r->request.inputs}, r->wish);
+  std::string text;
+  const auto written = write_infer({"m", "1", r->request.inputs}, r->wish, text);
   ASSERT_TRUE(written);
   const std::string expected =
       R"({"model_name":"m","model_version":"1","outputs":[{"name":"x","datatype":"INT16","shape":[2],"parameters":{"binary_data_size":4}},)"
       R"({"name":"y","datatype":"INT8","shape":[1],"data":[3]}]})";
-  ASSERT_TRUE(written->json_length);
-  EXPECT_EQ(written->body.substr(0, *written->json_length), expected);
-  EXPECT_EQ(written->body.substr(*written->json_length), std::string("\1\0\2\0", 4));
+  ASSERT_TRUE(*written);
+  EXPECT_EQ(text.substr(0, **written), expected);
+  EXPECT_EQ(text.substr(**written), std::string("\1\0\2\0", 4));
 }
 
 TEST(InferBinary, LengthsThatDoNotAddUpAreRefused) {
@@ -189,25 +198,24 @@ TEST(InferBinary, LengthsThatDoNotAddUpAreRefused) {
 
 TEST(InferBinary, ABodyOfDataAloneFillsTheOnlyInput) {
   ModelInfo model{.name = "m", .inputs = {{"x", DataType::kFp32, {-1, 2}}}};
-  auto r = parse_raw_infer(std::make_shared<std::string>(24, '\0'), model);
+  auto r = parse_raw(std::string(24, '\0'), model);
   ASSERT_TRUE(r) << r.error().message;
   EXPECT_EQ(r->request.inputs[0].shape, (std::vector<int64_t>{3, 2}));
-  EXPECT_FALSE(parse_raw_infer(std::make_shared<std::string>(25, '\0'), model));
+  EXPECT_FALSE(parse_raw(std::string(25, '\0'), model));
   model.inputs[0] = {"s", DataType::kBytes, {-1}};
-  EXPECT_EQ(bytes_elements(parse_raw_infer(std::make_shared<std::string>("abc"), model)->request.inputs[0].data).at(0),
-            "abc");
+  EXPECT_EQ(bytes_elements(parse_raw("abc", model)->request.inputs[0].data).at(0), "abc");
   model.inputs.push_back({"t", DataType::kBytes, {-1}});
-  EXPECT_THAT(parse_raw_infer(std::make_shared<std::string>("abc"), model).error().message,
-              HasSubstr("model 'm' has 2"));
+  EXPECT_THAT(parse_raw("abc", model).error().message, HasSubstr("model 'm' has 2"));
 }
 
 TEST(InferJson, WhatHasNoJsonFormSaysHowToGetIt) {
-  auto fp16 = write_infer({"m", "1", {own_tensor("h", DataType::kFp16, {1}, "ab")}}, {});
+  std::string text;
+  auto fp16 = write_infer({"m", "1", {own_tensor("h", DataType::kFp16, {1}, "ab")}}, {}, text);
   ASSERT_FALSE(fp16);
   EXPECT_THAT(fp16.error().message, HasSubstr("binary_data_output"));
   std::string data;
   append_bytes_element(data, "\xff");
-  auto bytes = write_infer({"m", "1", {own_tensor("b", DataType::kBytes, {1}, data)}}, {});
+  auto bytes = write_infer({"m", "1", {own_tensor("b", DataType::kBytes, {1}, data)}}, {}, text);
   ASSERT_FALSE(bytes);
   EXPECT_THAT(bytes.error().message, HasSubstr("no UTF-8"));
 }
@@ -220,7 +228,7 @@ TEST(InferJson, TensorsOfEveryLengthHaveTheirOwnSize) {
       data += bytes == 1 ? "true" : "1";
       const std::string text = std::string(R"({"inputs":[{"name":"x","datatype":")") + type + R"(","shape":[)" +
                                std::to_string(n) + R"(],"data":[)" + data + "]}]}";
-      const auto parsed = parse_infer(std::make_shared<std::string>(text), std::nullopt);
+      const auto parsed = parse(text);
       ASSERT_TRUE(parsed) << parsed.error().message;
       EXPECT_EQ(parsed->request.inputs[0].data.size(), static_cast<size_t>(n * bytes)) << type << " of " << n;
     }

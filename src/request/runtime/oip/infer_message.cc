@@ -6,6 +6,7 @@
 #include <limits>
 #include <utility>
 
+#include "base/check.h"
 #include "base/utf8.h"
 #include "inference/grpc_service.pb.h"
 #include "request/runtime/oip/contract.h"
@@ -108,9 +109,9 @@ constexpr std::string_view kRefused[] = {"shared_memory_region", "classification
 
 class RequestReader {
  public:
-  explicit RequestReader(std::shared_ptr<void> storage) { request_.storage = std::move(storage); }
+  explicit RequestReader(InferRequest& to) : request_(to) {}
 
-  Result<InferRequest> read(std::string_view message) {
+  Result<void> read(std::string_view message) {
     WireReader reader(message);
     for (WireField f; reader.next(f);) {
       if (f.type != WireType::kBytes) continue;
@@ -120,13 +121,12 @@ class RequestReader {
         case 3: TRY_VOID(text(f.bytes, request_.id)); break;
         case 5: TRY_VOID(input(f.bytes)); break;
         case 6: TRY_VOID(output(f.bytes)); break;
-        case 7: raw_.push_back(f.bytes); break;
+        case 7: raw(f.bytes); break;
         default: break;
       }
     }
     if (!reader.ok()) return fail(broken());
-    TRY_VOID(fill_in());
-    return std::move(request_);
+    return fill_in();
   }
 
  private:
@@ -134,6 +134,15 @@ class RequestReader {
     size_t input;
     std::string_view bytes;
   };
+
+  // Usually they come behind the inputs.
+  void raw(std::string_view bytes) {
+    if (raws_ < request_.inputs.size())
+      request_.inputs[raws_].data = bytes;
+    else
+      early_.push_back({raws_, bytes});
+    ++raws_;
+  }
 
   static Error broken() { return invalid_argument("the message is no inference.ModelInferRequest"); }
 
@@ -215,20 +224,20 @@ class RequestReader {
   // Where the tensors' data is.
   Result<void> fill_in() {
     auto& inputs = request_.inputs;
-    if (!raw_.empty() && raw_.size() != inputs.size())
-      return fail(invalid_argument(fmt::format("raw_input_contents: {} elements for {} inputs, expected one for each",
-                                               raw_.size(), inputs.size())));
-    if (!raw_.empty() && !contents_.empty())
+    if (raws_ > 0 && raws_ != inputs.size())
+      return fail(invalid_argument(
+          fmt::format("raw_input_contents: {} elements for {} inputs, expected one for each", raws_, inputs.size())));
+    if (raws_ > 0 && !contents_.empty())
       return fail(invalid_argument(
           fmt::format("inputs[{}]: has contents and raw_input_contents; expected one of the two for the whole request",
                       contents_.front().input)));
+    for (const Contents& c : early_) inputs[c.input].data = c.bytes;
     auto next = contents_.begin();
     for (size_t i = 0; i < inputs.size(); ++i) {
       Tensor& tensor = inputs[i];
       auto count = element_count(tensor.shape);
       if (!count) return fail(std::move(count.error()).within(fmt::format("inputs[{}]", i)));
-      if (!raw_.empty()) {
-        tensor.data = raw_[i];
+      if (raws_ > 0) {
         if (auto ok = check_data(tensor); !ok) return fail(std::move(ok.error()).within(fmt::format("inputs[{}]", i)));
         continue;
       }
@@ -243,9 +252,9 @@ class RequestReader {
     return {};
   }
 
-  InferRequest request_;
-  std::vector<std::string_view> raw_;
-  std::vector<Contents> contents_;
+  InferRequest& request_;
+  size_t raws_ = 0;  // raw contents, and where they are that came before their input
+  std::vector<Contents> early_, contents_;
 };
 
 // Numbers of ModelInferResponse's fields, and of its InferOutputTensor.
@@ -273,45 +282,51 @@ size_t response_size(const InferReply& reply, const std::string& id) {
   return n;
 }
 
-void append_response(std::string& out, const InferReply& reply, const std::string& id) {
-  if (!reply.model.empty()) append_bytes_field(out, kModel, reply.model);
-  if (!reply.version.empty()) append_bytes_field(out, kVersion, reply.version);
-  if (!id.empty()) append_bytes_field(out, kId, id);
+void put_response(WireWriter& out, const InferReply& reply, const std::string& id) {
+  if (!reply.model.empty()) out.bytes_field(kModel, reply.model);
+  if (!reply.version.empty()) out.bytes_field(kVersion, reply.version);
+  if (!id.empty()) out.bytes_field(kId, id);
   for (const Tensor& t : reply.outputs) {
-    append_tag(out, kOutputs, WireType::kBytes);
-    append_varint(out, output_size(t));
-    if (!t.name.empty()) append_bytes_field(out, kName, t.name);
-    append_bytes_field(out, kDatatype, to_string(t.type));
+    out.begin_bytes(kOutputs, output_size(t));
+    if (!t.name.empty()) out.bytes_field(kName, t.name);
+    out.bytes_field(kDatatype, to_string(t.type));
     if (t.shape.empty()) continue;
-    append_tag(out, kShape, WireType::kBytes);
-    append_varint(out, packed_size(t.shape));
-    for (const int64_t d : t.shape) append_varint(out, static_cast<uint64_t>(d));
+    out.begin_bytes(kShape, packed_size(t.shape));
+    for (const int64_t d : t.shape) out.varint(static_cast<uint64_t>(d));
   }
-  for (const Tensor& t : reply.outputs) append_bytes_field(out, kRaw, t.data);
+  for (const Tensor& t : reply.outputs) out.bytes_field(kRaw, t.data);
+}
+
+// `put` writes exactly `size` bytes.
+template <class F>
+void write(std::string& to, size_t size, F put) {
+  // WHY its own `size`: the library passes its capacity instead (libstdc++ 12).
+  to.resize_and_overwrite(size, [&](char* begin, size_t) {
+    WireWriter out(begin);
+    put(out);
+    CHECK(out.at() == begin + size);
+    return size;
+  });
 }
 
 }  // namespace
 
-Result<InferRequest> parse_model_infer(std::string_view message, std::shared_ptr<void> storage) {
-  return RequestReader(std::move(storage)).read(message);
+Result<void> parse_model_infer(std::string_view message, std::shared_ptr<void> storage, InferRequest& to) {
+  to.storage = std::move(storage);
+  return RequestReader(to).read(message);
 }
 
-std::string write_model_infer(const InferReply& reply, const std::string& id) {
-  std::string out;
-  out.reserve(response_size(reply, id));
-  append_response(out, reply, id);
-  return out;
+void write_model_infer(const InferReply& reply, const std::string& id, std::string& to) {
+  write(to, response_size(reply, id), [&](WireWriter& out) { put_response(out, reply, id); });
 }
 
-std::string write_stream_infer(const InferReply& reply, const std::string& id) {
+void write_stream_infer(const InferReply& reply, const std::string& id, std::string& to) {
   constexpr uint32_t kInferResponse = 2;
   const size_t size = response_size(reply, id);
-  std::string out;
-  out.reserve(bytes_field_size(size));
-  append_tag(out, kInferResponse, WireType::kBytes);
-  append_varint(out, size);
-  append_response(out, reply, id);
-  return out;
+  write(to, bytes_field_size(size), [&](WireWriter& out) {
+    out.begin_bytes(kInferResponse, size);
+    put_response(out, reply, id);
+  });
 }
 
 std::string write_stream_error(const Error& error, const std::string& id) {

@@ -28,16 +28,12 @@ char* put(char* to, T v) {
   if (std::isnan(v)) return put_word(to, "NaN");
   if (std::isinf(v)) return put_word(to, v < 0 ? "-Infinity" : "Infinity");
   char* const end = std::to_chars(to, to + kLongest, v).ptr;
-  return std::string_view(to, end).find_first_of(".en") == std::string_view::npos ? put_word(end, ".0") : end;
+  for (const char* c = to; c != end; ++c)
+    if (*c == '.' || *c == 'e') return end;
+  return put_word(end, ".0");
 }
 
 char* put(char* to, bool v) { return put_word(to, v ? "true" : "false"); }
-
-template <class T>
-void append_number(std::string& out, T v) {
-  char buffer[kLongest + 2];
-  out.append(buffer, put(buffer, v));
-}
 
 template <class T>
 T load(const char* at) {
@@ -46,83 +42,89 @@ T load(const char* at) {
   return v;
 }
 
-// Through a block on the stack: a string that grew by every digit would look at its capacity for each.
+}  // namespace
+
 template <class T>
-void append_list(std::string& out, std::string_view data) {
-  constexpr size_t kAtOnce = 64;
-  char block[kAtOnce * (kLongest + 3)];
-  for (size_t at = 0; at < data.size();) {
-    char* to = block;
-    for (size_t n = 0; n < kAtOnce && at < data.size(); ++n, at += sizeof(T)) {
-      if (at > 0) *to++ = ',';
-      if constexpr (std::is_same_v<T, bool>)
-        to = put(to, data[at] != 0);
-      else
-        to = put(to, load<T>(data.data() + at));
-    }
-    out.append(block, to);
+void JsonWriter::list(std::string_view data) {
+  for (size_t at = 0; at < data.size(); at += sizeof(T)) {
+    if (room() <= kLongest + 3) [[unlikely]]
+      flush();
+    if (at > 0) *at_++ = ',';
+    if constexpr (std::is_same_v<T, bool>)
+      at_ = put(at_, data[at] != 0);
+    else
+      at_ = put(at_, load<T>(data.data() + at));
   }
 }
 
-}  // namespace
+void JsonWriter::long_text(std::string_view s) {
+  flush();
+  if (s.size() > room()) {
+    out_.append(s);
+  } else {
+    text(s);
+  }
+}
 
-void append_json_string(std::string& out, std::string_view s) {
+void JsonWriter::string(std::string_view s) {
   static constexpr char kHex[] = "0123456789abcdef";
-  out += '"';
+  text("\"");
   size_t from = 0;  // what needs no escape is copied in runs
   for (size_t i = 0; i < s.size(); ++i) {
     const char c = s[i];
     if (static_cast<unsigned char>(c) >= 0x20 && c != '"' && c != '\\') continue;
-    out.append(s, from, i - from);
+    text(s.substr(from, i - from));
     from = i + 1;
     switch (c) {
-      case '"': out += "\\\""; break;
-      case '\\': out += "\\\\"; break;
-      case '\n': out += "\\n"; break;
-      case '\r': out += "\\r"; break;
-      case '\t': out += "\\t"; break;
-      default:
-        out += "\\u00";
-        out += kHex[static_cast<unsigned char>(c) >> 4];
-        out += kHex[c & 15];
+      case '"': text("\\\""); break;
+      case '\\': text("\\\\"); break;
+      case '\n': text("\\n"); break;
+      case '\r': text("\\r"); break;
+      case '\t': text("\\t"); break;
+      default: {
+        const char hex[] = {'\\', 'u', '0', '0', kHex[static_cast<unsigned char>(c) >> 4], kHex[c & 15]};
+        text({hex, sizeof hex});
+      }
     }
   }
-  out.append(s, from);
-  out += '"';
+  text(s.substr(from));
+  text("\"");
 }
 
-void append_json_number(std::string& out, int64_t v) { append_number(out, v); }
-void append_json_number(std::string& out, uint64_t v) { append_number(out, v); }
-void append_json_number(std::string& out, float v) { append_number(out, v); }
-void append_json_number(std::string& out, double v) { append_number(out, v); }
-
-void append_json_shape(std::string& out, const std::vector<int64_t>& shape) {
-  out += '[';
-  for (size_t i = 0; i < shape.size(); ++i) {
-    if (i > 0) out += ',';
-    append_number(out, shape[i]);
-  }
-  out += ']';
+void JsonWriter::shape(const std::vector<int64_t>& shape) {
+  text("[");
+  list<int64_t>({reinterpret_cast<const char*>(shape.data()), shape.size() * sizeof(int64_t)});
+  text("]");
 }
 
-void append_json_elements(std::string& out, DataType type, std::string_view data) {
+void JsonWriter::number(uint64_t v) { list<uint64_t>({reinterpret_cast<const char*>(&v), sizeof v}); }
+
+void JsonWriter::elements(DataType type, std::string_view data) {
   switch (type) {
-    case DataType::kBool: return append_list<bool>(out, data);
-    case DataType::kUint8: return append_list<uint8_t>(out, data);
-    case DataType::kUint16: return append_list<uint16_t>(out, data);
-    case DataType::kUint32: return append_list<uint32_t>(out, data);
-    case DataType::kUint64: return append_list<uint64_t>(out, data);
-    case DataType::kInt8: return append_list<int8_t>(out, data);
-    case DataType::kInt16: return append_list<int16_t>(out, data);
-    case DataType::kInt32: return append_list<int32_t>(out, data);
-    case DataType::kInt64: return append_list<int64_t>(out, data);
-    case DataType::kFp32: return append_list<float>(out, data);
-    case DataType::kFp64: return append_list<double>(out, data);
+    case DataType::kBool: return list<bool>(data);
+    case DataType::kUint8: return list<uint8_t>(data);
+    case DataType::kUint16: return list<uint16_t>(data);
+    case DataType::kUint32: return list<uint32_t>(data);
+    case DataType::kUint64: return list<uint64_t>(data);
+    case DataType::kInt8: return list<int8_t>(data);
+    case DataType::kInt16: return list<int16_t>(data);
+    case DataType::kInt32: return list<int32_t>(data);
+    case DataType::kInt64: return list<int64_t>(data);
+    case DataType::kFp32: return list<float>(data);
+    case DataType::kFp64: return list<double>(data);
     case DataType::kFp16:
     case DataType::kBf16:
     case DataType::kBytes: break;
   }
   CHECK(false);
+}
+
+void append_json_string(std::string& out, std::string_view s) { JsonWriter(out).string(s); }
+
+void append_json_shape(std::string& out, const std::vector<int64_t>& shape) { JsonWriter(out).shape(shape); }
+
+void append_json_elements(std::string& out, DataType type, std::string_view data) {
+  JsonWriter(out).elements(type, data);
 }
 
 }  // namespace colony::runtime::oip

@@ -46,20 +46,22 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view bytes(reinterpret_cast<const char*>(data), size);
   inference::ModelInferRequest theirs;
   const bool message = theirs.ParseFromArray(data, static_cast<int>(size));
-  const auto ours = oip::parse_model_infer(bytes, nullptr);
-  if (!ours) {
-    CHECK(!ours.error().message.empty());
-    CHECK(!message || ours.error().message.find("the message is no") == std::string::npos);
+  InferRequest ours;
+  if (auto done = oip::parse_model_infer(bytes, nullptr, ours); !done) {
+    CHECK(!done.error().message.empty());
+    CHECK(!message || done.error().message.find("the message is no") == std::string::npos);
     return 0;
   }
-  if (message) compare(*ours, theirs);
-  const InferReply echo{"m", "1", ours->inputs};
+  if (message) compare(ours, theirs);
+  const InferReply echo{"m", "1", ours.inputs};
   inference::ModelInferResponse reply;
-  const std::string written = oip::write_model_infer(echo, ours->id);
+  std::string written;
+  oip::write_model_infer(echo, ours.id, written);
   CHECK(reply.ParseFromString(written));
-  compare(reply, *ours);
+  compare(reply, ours);
   inference::ModelStreamInferResponse stream;
-  CHECK(stream.ParseFromString(oip::write_stream_infer(echo, ours->id)));
-  compare(stream.infer_response(), *ours);
+  oip::write_stream_infer(echo, ours.id, written);
+  CHECK(stream.ParseFromString(written));
+  compare(stream.infer_response(), ours);
   return 0;
 }

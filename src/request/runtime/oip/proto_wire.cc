@@ -89,15 +89,4 @@ size_t varint_size(uint64_t value) {
   return n;
 }
 
-void append_long_varint(std::string& out, uint64_t value) {
-  for (; value >= 0x80; value >>= 7) out += static_cast<char>(value | 0x80);
-  out += static_cast<char>(value);
-}
-
-void append_bytes_field(std::string& out, uint32_t number, std::string_view bytes) {
-  append_tag(out, number, WireType::kBytes);
-  append_varint(out, bytes.size());
-  out += bytes;
-}
-
 }  // namespace colony::runtime::oip

@@ -1,10 +1,10 @@
 // Protobuf's wire format by hand (https://protobuf.dev/programming-guides/encoding/): fields of a message as views into it,
-// and messages appended to a string. For the two messages of inference, whose tensors the generated code would copy; all
+// and messages put into memory of their size. For the two messages of inference, whose tensors the generated code would copy; all
 // others use the generated code. Pure.
 #pragma once
 
 #include <cstdint>
-#include <string>
+#include <cstring>
 #include <string_view>
 
 namespace colony::runtime::oip {
@@ -41,18 +41,31 @@ class WireReader {
 };
 
 size_t varint_size(uint64_t value);
-void append_long_varint(std::string& out, uint64_t value);
-inline void append_varint(std::string& out, uint64_t value) {
-  if (value < 0x80) [[likely]]
-    out += static_cast<char>(value);
-  else
-    append_long_varint(out, value);
-}
-inline void append_tag(std::string& out, uint32_t number, WireType type) {
-  append_varint(out, uint64_t{number} << 3 | static_cast<uint64_t>(type));
-}
-void append_bytes_field(std::string& out, uint32_t number, std::string_view bytes);
-// What append_bytes_field will take, for a number below 16.
+// What a bytes field takes, for a number below 16.
 inline size_t bytes_field_size(size_t bytes) { return 1 + varint_size(bytes) + bytes; }
+
+// Into memory whose size is known to be enough. Numbers of fields are below 16.
+class WireWriter {
+ public:
+  explicit WireWriter(char* to) : at_(to) {}
+  void varint(uint64_t value) {
+    for (; value >= 0x80; value >>= 7) *at_++ = static_cast<char>(value | 0x80);
+    *at_++ = static_cast<char>(value);
+  }
+  // The tag and size of a field whose bytes are put next.
+  void begin_bytes(uint32_t number, size_t size) {
+    *at_++ = static_cast<char>(number << 3 | static_cast<uint32_t>(WireType::kBytes));
+    varint(size);
+  }
+  void bytes_field(uint32_t number, std::string_view bytes) {
+    begin_bytes(number, bytes.size());
+    if (!bytes.empty()) std::memcpy(at_, bytes.data(), bytes.size());
+    at_ += bytes.size();
+  }
+  const char* at() const { return at_; }
+
+ private:
+  char* at_;
+};
 
 }  // namespace colony::runtime::oip

@@ -21,7 +21,8 @@ InferReply reply_of(DataType type, int64_t elements) {
 }
 
 std::string request_of(const InferReply& reply) {
-  std::string text = write_infer(reply, {})->body;
+  std::string text;
+  CHECK(write_infer(reply, {}, text));
   text.replace(text.find("\"outputs\""), 9, "\"inputs\"");
   return text;
 }
@@ -37,8 +38,8 @@ void read_json(benchmark::State& state) {
     auto body = std::make_shared<std::string>();
     body->reserve(text.size() + 64);
     body->append(text);
-    auto parsed = parse_infer(std::move(body), std::nullopt);
-    CHECK(parsed);
+    ParsedInfer parsed;
+    CHECK(parse_infer(std::move(body), std::nullopt, parsed));
     benchmark::DoNotOptimize(parsed);
   }
   set_bytes(state, text.size());
@@ -53,9 +54,9 @@ void write_json(benchmark::State& state) {
   const InferReply reply = reply_of<T>(kType, state.range(0));
   size_t bytes = 0;
   for (auto _ : state) {
-    const auto written = write_infer(reply, {});
-    CHECK(written);
-    bytes = written->body.size();
+    std::string written;
+    CHECK(write_infer(reply, {}, written));
+    bytes = written.size();
   }
   set_bytes(state, bytes);
 }
@@ -67,8 +68,8 @@ void read_binary(benchmark::State& state) {
                            R"(],"parameters":{"binary_data_size":)" + std::to_string(4 * state.range(0)) + "}}]}";
   const auto body = std::make_shared<std::string>(json + std::string(static_cast<size_t>(4 * state.range(0)), 'x'));
   for (auto _ : state) {
-    auto parsed = parse_infer(body, json.size());
-    CHECK(parsed);
+    ParsedInfer parsed;
+    CHECK(parse_infer(body, json.size(), parsed));
     benchmark::DoNotOptimize(parsed);
   }
   set_bytes(state, body->size());
@@ -78,7 +79,8 @@ BENCHMARK(read_binary)->Arg(1)->Arg(150'528);
 // The response's fields have the request's numbers but for the raw contents, which are moved by one.
 std::string message_of(int64_t elements) {
   const InferReply reply = reply_of<float>(DataType::kFp32, elements);
-  std::string message = write_model_infer(reply, "7");
+  std::string message;
+  write_model_infer(reply, "7", message);
   const std::string_view data = reply.outputs[0].data;
   const size_t raw = message.size() - data.size();
   message[message.rfind('\x32', raw - 1)] = '\x3a';
@@ -88,8 +90,8 @@ std::string message_of(int64_t elements) {
 void read_message(benchmark::State& state) {
   const std::string message = message_of(state.range(0));
   for (auto _ : state) {
-    auto parsed = parse_model_infer(message, nullptr);
-    CHECK(parsed);
+    InferRequest parsed;
+    CHECK(parse_model_infer(message, nullptr, parsed));
     benchmark::DoNotOptimize(parsed);
   }
   set_bytes(state, message.size());
@@ -100,7 +102,8 @@ void write_message(benchmark::State& state) {
   const InferReply reply = reply_of<float>(DataType::kFp32, state.range(0));
   size_t bytes = 0;
   for (auto _ : state) {
-    const std::string message = write_model_infer(reply, "7");
+    std::string message;
+    write_model_infer(reply, "7", message);
     bytes = message.size();
   }
   set_bytes(state, bytes);

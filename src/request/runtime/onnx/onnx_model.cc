@@ -159,7 +159,7 @@ Result<Ort::Value> OnnxModel::to_value(const Tensor& tensor, const TensorInfo& e
                                   tensor.shape.size(), to_onnx(tensor.type));
 }
 
-Result<InferReply> OnnxModel::infer(const InferRequest& request) {
+Result<InferReply> OnnxModel::infer(InferRequest&& request) {
   if (request.cancel && request.cancel->cancelled()) return fail(cancelled("the request was cancelled before it ran"));
   TRY(const auto inputs, match_inputs(request));
   TRY(const auto wanted, match_outputs(request));

@@ -18,7 +18,7 @@ class OnnxModel final : public Model {
   ~OnnxModel() override;
 
   const ModelInfo& info() const override { return info_; }
-  Result<InferReply> infer(const InferRequest& request) override;
+  Result<InferReply> infer(InferRequest&& request) override;
 
  private:
   Result<Ort::Value> to_value(const Tensor& tensor, const TensorInfo& expected,

@@ -48,7 +48,7 @@ Result<InferReply> infer(Model& model, std::vector<Tensor> inputs, std::vector<s
   InferRequest request;
   request.inputs = std::move(inputs);
   request.outputs = std::move(outputs);
-  return model.infer(request);
+  return model.infer(std::move(request));
 }
 
 std::string error_of(const Result<InferReply>& r) { return r ? "no error" : r.error().message; }
@@ -185,7 +185,7 @@ TEST(Onnx, CancellationEndsARunThatHasBegun) {
   Result<InferReply> reply;
   std::thread runner([&] {
     begun.count_down();
-    reply = model->infer(request);
+    reply = model->infer(InferRequest(request));
   });
   begun.wait();
   request.cancel->cancel();
