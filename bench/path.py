@@ -45,12 +45,12 @@ BOUNDS = {
     "h1 1 socket": {"system calls": 6.5, "allocations": 0},
     "h1 64 socket": {"system calls": 2.4, "allocations": 0},
     "h2 32 socket": {"allocations": 0},
-    "replica raw 1": {"allocations": 2},
-    "replica raw 16": {"allocations": 2},
-    "replica json 1": {"allocations": 11},
-    "replica json 16": {"allocations": 11},
-    "replica grpc 1": {"allocations": 11},
-    "replica grpc 16": {"allocations": 11},
+    "replica raw 1": {"allocations": 0},
+    "replica raw 16": {"allocations": 0},
+    "replica json 1": {"allocations": 3},
+    "replica json 16": {"allocations": 3},
+    "replica grpc 1": {"allocations": 2},
+    "replica grpc 16": {"allocations": 2},
 }
 IDLE_BYTES = 1024  # of the proxy's own memory per idle connection
 MORE = 1.10  # instructions against the committed ones

@@ -42,12 +42,6 @@ bool is_word(std::string_view s) {
 
 }  // namespace
 
-bool is_grpc_content_type(std::string_view value) {
-  if (!starts_with_ignoring_case(value, kContentType)) return false;
-  value.remove_prefix(kContentType.size());
-  return value.empty() || value[0] == '+' || value[0] == ';' || value[0] == ' ';
-}
-
 std::string encode_message(std::string_view text) {
   static constexpr char kHex[] = "0123456789ABCDEF";
   std::string out;

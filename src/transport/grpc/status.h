@@ -14,9 +14,6 @@ namespace colony::grpc {
 
 inline constexpr std::string_view kContentType = "application/grpc";
 
-// "application/grpc", "application/grpc+proto", "application/grpc;charset=utf-8"; not "application/grpc-web".
-bool is_grpc_content_type(std::string_view value);
-
 // Trailer lines "name: value\r\n". `reason` travels as x-colony-reason, so that it survives the way back.
 inline constexpr std::string_view kOkTrailers = "grpc-status: 0\r\n";
 std::string error_trailers(const Error& error);

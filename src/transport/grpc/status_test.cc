@@ -47,15 +47,6 @@ TEST(GrpcStatus, EncodesWhatAHeaderValueCannotHold) {
 
 TEST(GrpcStatus, BoundsTheMessage) { EXPECT_LT(encode_message(std::string(100000, '\n')).size(), 4200u); }
 
-TEST(GrpcStatus, TellsGrpcFromItsWebFormAndOthers) {
-  for (const char* yes : {"application/grpc", "application/grpc+proto", "Application/gRPC;charset=utf-8"}) {
-    EXPECT_TRUE(is_grpc_content_type(yes)) << yes;
-  }
-  for (const char* no : {"application/grpc-web", "application/grpc-web+proto", "application/grpcx", "text/plain", ""}) {
-    EXPECT_FALSE(is_grpc_content_type(no)) << no;
-  }
-}
-
 TEST(GrpcTimeout, ReadsEveryUnit) {
   EXPECT_EQ(parse_timeout("1H"), Duration(1h));
   EXPECT_EQ(parse_timeout("2M"), Duration(2min));
