@@ -1,9 +1,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <charconv>
 #include <cstring>
 
 #include "request/runtime/oip/contract.h"
+#include "request/runtime/oip/json_text.h"
 
 namespace colony::runtime::oip {
 namespace {
@@ -218,6 +220,39 @@ TEST(InferJson, WhatHasNoJsonFormSaysHowToGetIt) {
   auto bytes = write_infer({"m", "1", {own_tensor("b", DataType::kBytes, {1}, data)}}, {}, text);
   ASSERT_FALSE(bytes);
   EXPECT_THAT(bytes.error().message, HasSubstr("no UTF-8"));
+}
+
+// As std::to_chars writes them, whole numbers with ".0".
+template <class T>
+std::string shortest(T v) {
+  char text[40];
+  std::string out(text, std::to_chars(text, text + sizeof text, v).ptr);
+  return out.find_first_of(".e") == std::string::npos ? out + ".0" : out;
+}
+
+template <class T>
+void expect_shortest(DataType type, const std::vector<T>& values) {
+  std::string expected, text;
+  for (const T v : values) expected += (expected.empty() ? "" : ",") + shortest(v);
+  append_json_elements(text, type, {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)});
+  EXPECT_EQ(text, expected);
+}
+
+TEST(JsonText, RealNumbersHaveTheirShortestForm) {
+  std::vector<float> floats;
+  std::vector<double> doubles;
+  for (const int around : {0, 1, 8, 999, 1'000, 9'999, 10'000, 99'999, 100'000, 123'456, 999'999, 16'777'216})
+    for (int sixteenths = -40; sixteenths <= 40; ++sixteenths)
+      for (const double v : {around + sixteenths / 16.0, around + sixteenths / 10.0, -around + sixteenths / 8.0}) {
+        floats.push_back(static_cast<float>(v));
+        doubles.push_back(v);
+      }
+  for (const double v : {-0.0, 1e-3, 1.5e-7, 0.1, 1e22, 3.4e38, 1e5, 1e6}) {
+    floats.push_back(static_cast<float>(v));
+    doubles.push_back(v);
+  }
+  expect_shortest(DataType::kFp32, floats);
+  expect_shortest(DataType::kFp64, doubles);
 }
 
 TEST(InferJson, TensorsOfEveryLengthHaveTheirOwnSize) {

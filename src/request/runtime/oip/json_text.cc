@@ -22,9 +22,32 @@ char* put(char* to, T v) {
 
 char* put_word(char* to, std::string_view word) { return std::ranges::copy(word, to).out; }
 
+// Whole numbers and eighths of at most six digits, which are common: exact in decimal too, they are their own shortest form.
+// Null: it is none of these.
+template <class T>
+char* put_eighths(char* to, T v) {
+  const T size = std::abs(v);
+  if (!(size < 100'000)) return nullptr;  // from there on the shortest form may have an exponent
+  const auto eighths = static_cast<uint32_t>(size * 8);
+  if (static_cast<T>(eighths) != size * 8) return nullptr;
+  static constexpr struct {
+    char digits[4];
+    uint32_t size, whole_below;
+  } kFraction[] = {{"0", 1, 100'000}, {"125", 3, 1'000}, {"25", 2, 10'000}, {"375", 3, 1'000},
+                   {"5", 1, 100'000}, {"625", 3, 1'000}, {"75", 2, 10'000}, {"875", 3, 1'000}};
+  const auto& fraction = kFraction[eighths % 8];
+  if (eighths / 8 >= fraction.whole_below) return nullptr;
+  if (std::signbit(v)) *to++ = '-';
+  to = std::to_chars(to, to + kLongest, eighths / 8).ptr;
+  *to++ = '.';
+  std::memcpy(to, fraction.digits, 3);
+  return to + fraction.size;
+}
+
 template <class T>
   requires std::is_floating_point_v<T>
 char* put(char* to, T v) {
+  if (char* const end = put_eighths(to, v)) return end;
   if (std::isnan(v)) return put_word(to, "NaN");
   if (std::isinf(v)) return put_word(to, v < 0 ? "-Infinity" : "Infinity");
   char* const end = std::to_chars(to, to + kLongest, v).ptr;
