@@ -174,6 +174,14 @@ grpc::UnaryFn about_model(Core& core, F write) {
 GrpcService::GrpcService(Core& core)
     : core_(core),
       dispatcher_({.echoed = {{http::Name::kXRequestId, "x-request-id"}, {http::Name::kTraceparent, "traceparent"}}}) {
+  // First, since it is asked for most.
+  dispatcher_.unary(
+      path("ModelInfer"),
+      [&core](std::string_view message, grpc::UnaryCall& call) {
+        if (auto ok = core.servable(); !ok) return call.finish(ok.error());
+        core.calls.make<UnaryInfer>(core, call, message)->start();  // deletes itself when the call is finished
+      },
+      grpc::Messages::kAsSent);
   dispatcher_.unary(path("ServerLive"), [&core](std::string_view, grpc::UnaryCall& call) {
     call.finish(oip::flag_message(is_live(core)));
   });
@@ -214,13 +222,6 @@ GrpcService::GrpcService(Core& core)
       call.finish(
           unimplemented("models are loaded and unloaded by applying the application's spec, not here", "use_apply"));
     });
-  dispatcher_.unary(
-      path("ModelInfer"),
-      [&core](std::string_view message, grpc::UnaryCall& call) {
-        if (auto ok = core.servable(); !ok) return call.finish(ok.error());
-        core.calls.make<UnaryInfer>(core, call, message)->start();  // deletes itself when the call is finished
-      },
-      grpc::Messages::kAsSent);
   dispatcher_.streaming(
       path("ModelStreamInfer"),
       [&core](grpc::StreamCall& call) -> std::unique_ptr<grpc::StreamHandler> {

@@ -74,6 +74,19 @@ bool WireReader::skip_group(uint32_t number, int depth) {
 }
 
 bool WireReader::next(WireField& field) {
+  // Nearly all: bytes, with a number below 16 and fewer than 128 of them.
+  if (ok_ && rest_.size() >= 2) {
+    const auto key = static_cast<unsigned char>(rest_[0]), size = static_cast<unsigned char>(rest_[1]);
+    constexpr unsigned kOne = 1 << 3 | static_cast<unsigned>(WireType::kBytes);
+    if ((key & 7) == static_cast<unsigned>(WireType::kBytes) && key >= kOne && (key | size) < 0x80 &&
+        size <= rest_.size() - 2) [[likely]] {
+      field.number = key >> 3;
+      field.type = WireType::kBytes;
+      field.bytes = rest_.substr(2, size);
+      rest_.remove_prefix(size_t{2} + size);
+      return true;
+    }
+  }
   for (;;) {
     if (rest_.empty() || !ok_) return false;
     if (!read(field)) return false;
