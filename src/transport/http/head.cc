@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "transport/http/head_grammar.h"
 
@@ -40,8 +41,7 @@ struct Seen {
   bool continue_expected = false;
 };
 
-// `floor` is the beginning of the memory that `host` lies in.
-bool valid_host(std::string_view host, const char* floor) {
+bool valid_host(std::string_view host) {
   const char *p = host.data(), *const end = p + host.size();
   if (p == end) return true;  // a target without an authority
   if (*p == '[') {
@@ -52,15 +52,16 @@ bool valid_host(std::string_view host, const char* floor) {
         return false;
     p = close + 1;
   } else {
-    p = skip<kHost>(p, end, floor);
+    p = skip(p, end, kHost);
     if (p == host.data()) return false;
   }
   if (p == end) return true;
   if (*p++ != ':' || end - p > 5) return false;
-  int port = 0;
+  unsigned port = 0;
   for (; p < end; ++p) {
-    if (*p < '0' || *p > '9') return false;
-    port = port * 10 + (*p - '0');
+    const auto digit = static_cast<unsigned>(*p - '0');
+    if (digit > 9) return false;
+    port = port * 10 + digit;
   }
   return port <= 65535;
 }
@@ -147,20 +148,18 @@ constexpr uint32_t kInspected = [] {
 }();
 
 // Looks at a field of kInspected, which may matter to the connection. kComplete: go on.
-template <bool kRequest>
-ParseState inspect(Field& f, HeadBase& head, Seen& seen, ParseError& error) {
+[[gnu::noinline]] ParseState inspect(bool request, Field& f, HeadBase& head, Seen& seen, ParseError& error) {
   switch (f.id) {
     case Name::kTe: f.hop_by_hop = !iequals(f.value, "trailers"); break;
     case Name::kHost:
-      if (!kRequest) break;
+      if (!request) break;
       if (seen.has_host) return bad(error, 400, "Host is there twice");
-      if (!valid_host(f.value, head.start_line.data()))
-        return bad(error, 400, "Host is not a host name with an optional port");
+      if (!valid_host(f.value)) return bad(error, 400, "Host is not a host name with an optional port");
       seen.has_host = true;
       seen.host = f.value;
       break;
     case Name::kExpect:
-      if (!kRequest || head.http10) break;
+      if (!request || head.http10) break;
       if (!for_each_option(f.value, [](std::string_view v) { return iequals(v, "100-continue"); }))
         return bad(error, 417, "Expect is known with 100-continue only");
       seen.continue_expected = true;
@@ -216,53 +215,67 @@ std::string_view why_not_value(char c) {
   }
 }
 
+// A name that is none of ours. kComplete: `at` is at its colon.
+[[gnu::noinline]] ParseState check_name(const char*& at, const char* end, const char* floor, ParseError& error) {
+  const char* const name = std::exchange(at, skip_token(at, end, floor));
+  if (at == end) return ParseState::kNeedMore;
+  if (at == name) return bad(error, 400, why_no_name(*at));
+  return *at == ':' ? ParseState::kComplete : bad(error, 400, why_not_name(*at));
+}
+
+bool is_blank(char c) { return c == ' ' || c == '\t'; }
+
 // From the first field, at `at`, to the empty line. kComplete: `at` is behind the empty line.
-template <bool kRequest>
-ParseState parse_fields(const char*& at, const char* const end, const char* limit, HeadBase& head, Seen& seen,
+ParseState parse_fields(bool request, const char*& at, const char* const end, HeadBase& head, Seen& seen,
                         ParseError& error) {
   const char* p = at;
   const char* const floor = head.start_line.data();
-  for (;;) {
+  Field* const first = &head.storage.field[0];
+  Field* f = first;
+  for (;; ++f) {
     if (p == end) return ParseState::kNeedMore;
-    if (*p == '\r') {
-      if (end - p < 2) return ParseState::kNeedMore;
-      if (p[1] != '\n') return bad(error, 400, "a CR without LF");
-      p += 2;
-      break;
-    }
+    if (*p == '\r') break;
     const char* const name = p;
-    p = skip<kToken>(p, end, floor);
-    if (p == end) return ParseState::kNeedMore;
-    if (p == name) return bad(error, 400, why_no_name(*p));
-    if (*p != ':') return bad(error, 400, why_not_name(*p));
+    p = walk<Colon>(p, end, floor);
+    const Name id = p != end && *p == ':' ? name_of({name, p}) : Name::kOther;
+    if (id == Name::kOther || id == Name::kXForwardedOther) {  // of the others every byte is known
+      const char* colon = name;
+      if (auto s = check_name(colon, end, floor, error); s != ParseState::kComplete) [[unlikely]]
+        return s;
+      p = colon;
+    }
     const char* const name_end = p++;
-    if (p < end && *p == ' ') ++p;
-    while (p < end && (*p == ' ' || *p == '\t')) ++p;
+    if (p != end && *p == ' ') ++p;
+    while (p != end && is_blank(*p)) [[unlikely]]
+      ++p;
     const char* const value = p;
     p = skip_value(p, end, floor);
-    if (end - p < 2) {
+    if (end - p < 2) [[unlikely]] {
       if (p == end || *p == '\r') return ParseState::kNeedMore;
       return bad(error, 400, why_not_value(*p));
     }
     if (std::memcmp(p, "\r\n", 2) != 0) return bad(error, 400, why_not_value(*p));
     const char* value_end = p;
-    while (value_end > value && (value_end[-1] == ' ' || value_end[-1] == '\t')) --value_end;
+    while (value_end != value && is_blank(value_end[-1])) [[unlikely]]
+      --value_end;
     p += 2;
-    if (p > limit) break;
-    if (head.count == kMaxFields) return bad(error, 431, "more than 100 fields");
-    Field& f = head.storage.field[head.count++];
-    f.name = {name, name_end};
-    f.value = {value, value_end};
-    f.line = {name, p};
-    f.hop_by_hop = false;
-    note_name(f, head);
-    if ((kInspected >> static_cast<unsigned>(f.id) & 1) == 0) continue;
-    if (auto s = inspect<kRequest>(f, head, seen, error); s != ParseState::kComplete) [[unlikely]]
+    if (f == first + kMaxFields) return bad(error, 431, "more than 100 fields");
+    f->name = {name, name_end};
+    f->value = {value, value_end};
+    f->line = {name, p};
+    f->hop_by_hop = false;
+    f->id = id;
+    const auto bit = 1u << static_cast<unsigned>(id);
+    head.names |= bit;
+    if ((kInspected & bit) == 0) continue;
+    if (auto s = inspect(request, *f, head, seen, error); s != ParseState::kComplete) [[unlikely]]
       return s;
-    head.hop_fields += f.hop_by_hop;
+    head.hop_fields += f->hop_by_hop;
   }
-  at = p;
-  if (p > limit) return bad(error, 431, "the head is larger than 64 KiB");
+  if (end - p < 2) return ParseState::kNeedMore;
+  if (p[1] != '\n') return bad(error, 400, "a CR without LF");
+  at = p + 2;
+  head.count = static_cast<uint32_t>(f - first);
   if (seen.names) mark_named(head);
   if (head.chunked && head.content_length) return bad(error, 400, "both Content-Length and Transfer-Encoding");
   if (head.chunked && head.http10) return bad(error, 400, "Transfer-Encoding in HTTP/1.0");
@@ -273,9 +286,10 @@ ParseState parse_fields(const char*& at, const char* const end, const char* limi
 }
 
 // " HTTP/1.1\r\n" after the target, and what is said when it is something else.
-ParseState parse_version(const char*& p, const char* end, HeadBase& head, ParseError& error) {
+ParseState parse_version(const char*& p, const char* end, RequestHead& head, ParseError& error) {
   constexpr std::string_view k11 = " HTTP/1.1\r\n", k10 = " HTTP/1.0\r\n";
   const Match now = match(p, end, k11);
+  head.as_received = now == Match::kYes && head.target.front() == '/';
   if (now != Match::kYes) {
     const Match old = match(p, end, k10);
     if (now == Match::kMore || old == Match::kMore) return ParseState::kNeedMore;
@@ -329,7 +343,7 @@ ParseState read_target(RequestHead& head, const Seen& seen, ParseError& error) {
     const size_t stop = std::min(t.find_first_of("/?"), t.size());
     head.authority = t.substr(0, stop);
     t.remove_prefix(stop);
-    if (head.authority.empty() || !valid_host(head.authority, head.start_line.data()))
+    if (head.authority.empty() || !valid_host(head.authority))
       return bad(error, 400, "the target's authority is no host name");
     if (t.empty()) t = head.method == "OPTIONS" ? "*" : "/";
   }
@@ -347,35 +361,35 @@ ParseState more_or_too_large(std::string_view data, ParseState state, ParseError
 }
 
 ParseState parse_request(std::string_view data, RequestHead& head, ParseError& error) {
-  const char *const begin = data.data(), *const end = begin + data.size();
-  const char* p = skip<kToken>(begin, end, begin);
+  const char *const begin = data.data(), *const end = begin + std::min(data.size(), kMaxHeadBytes);
+  const char* p = skip(begin, end, kToken);
   if (p == end) return ParseState::kNeedMore;
   if (p == begin || *p != ' ') return bad(error, 400, "the request line does not begin with a method");
   head.method = {begin, p};
   const char* target = ++p;
-  p = skip<kTarget>(p, end, begin);
+  p = skip_target(p, end, begin);
   if (p == end) return ParseState::kNeedMore;
   if (p == target) return bad(error, 400, "the request line holds no target");
   head.target = {target, p};
   if (auto s = parse_version(p, end, head, error); s != ParseState::kComplete) return s;
   head.start_line = {begin, p};
   Seen seen;
-  if (auto s = parse_fields<true>(p, end, begin + kMaxHeadBytes, head, seen, error); s != ParseState::kComplete)
-    return s;
+  if (auto s = parse_fields(true, p, end, head, seen, error); s != ParseState::kComplete) return s;
   head.block = {begin, p};
   if (!seen.has_host && !head.http10) return bad(error, 400, "Host is missing");
   head.expect_continue = seen.continue_expected;
-  head.as_received = head.target.front() == '/' && head.start_line.ends_with(" HTTP/1.1\r\n");
   return read_target(head, seen, error);
 }
 
 ParseState parse_reply(std::string_view data, ReplyHead& head, ParseError& error) {
-  const char *const begin = data.data(), *const end = begin + data.size();
+  const char *const begin = data.data(), *const end = begin + std::min(data.size(), kMaxHeadBytes);
   const char* p = begin;
-  const Match now = match(p, end, "HTTP/1.1 "), old = match(p, end, "HTTP/1.0 ");
-  if (now == Match::kNo && old == Match::kNo) return bad(error, 502, "the status line does not begin with HTTP/1.1");
-  if (now != Match::kYes && old != Match::kYes) return ParseState::kNeedMore;
-  head.http10 = old == Match::kYes;
+  if (const Match now = match(p, end, "HTTP/1.1 "); now != Match::kYes) {
+    const Match old = match(p, end, "HTTP/1.0 ");
+    if (now == Match::kNo && old == Match::kNo) return bad(error, 502, "the status line does not begin with HTTP/1.1");
+    if (old != Match::kYes) return ParseState::kNeedMore;
+    head.http10 = true;
+  }
   p += 9;
   head.status = 0;
   for (int i = 0; i < 3; ++i, ++p) {
@@ -392,8 +406,7 @@ ParseState parse_reply(std::string_view data, ReplyHead& head, ParseError& error
   p += 2;
   head.start_line = {begin, p};
   Seen seen;
-  if (auto s = parse_fields<false>(p, end, begin + kMaxHeadBytes, head, seen, error); s != ParseState::kComplete)
-    return s;
+  if (auto s = parse_fields(false, p, end, head, seen, error); s != ParseState::kComplete) return s;
   head.block = {begin, p};
   if (head.status < 200 || head.status == 204) {
     if (head.chunked) return bad(error, 502, "Transfer-Encoding in a reply that has no body");
@@ -418,12 +431,12 @@ ParseState parse_reply_head(std::string_view data, ReplyHead& head, ParseError& 
 
 bool is_token(std::string_view s) {
   using namespace grammar;
-  return !s.empty() && skip<kToken>(s.data(), s.data() + s.size(), s.data()) == s.data() + s.size();
+  return !s.empty() && skip_token(s.data(), s.data() + s.size(), s.data()) == s.data() + s.size();
 }
 bool is_field_value(std::string_view s) {
   using namespace grammar;
   return skip_value(s.data(), s.data() + s.size(), s.data()) == s.data() + s.size();
 }
-bool grammar::is_host(std::string_view host) { return valid_host(host, host.data()); }
+bool grammar::is_host(std::string_view host) { return valid_host(host); }
 
 }  // namespace colony::http

@@ -38,76 +38,91 @@ inline constexpr std::array<uint8_t, 256> kTable = make_table();
 
 inline bool is(char c, uint8_t kind) { return (kTable[static_cast<uint8_t>(c)] & kind) != 0; }
 
+// The first byte of the kind that the table does not have, or `end`.
+inline const char* skip(const char* p, const char* end, uint8_t kind) {
+  while (p < end && is(*p, kind)) ++p;
+  return p;
+}
+
 #ifdef __SSE2__
-// One bit per byte of the sixteen at `p`: letters, digits, '-', '.', of a target also '/'. All of them may stand in a
-// token, a host and a target; the table knows the rest.
-template <uint8_t kKind>
-inline unsigned plain_bits(const char* p) {
-  const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-  // x - low <= size as unsigned numbers: the saturating difference to the size is zero.
-  const auto within = [](__m128i v, char low, char high) {
-    const __m128i over =
-        _mm_subs_epu8(_mm_sub_epi8(v, _mm_set1_epi8(low)), _mm_set1_epi8(static_cast<char>(high - low)));
-    return _mm_cmpeq_epi8(over, _mm_setzero_si128());
+inline __m128i all(char c) { return _mm_set1_epi8(c); }
+inline __m128i below_space(__m128i x) { return _mm_cmpeq_epi8(_mm_min_epu8(x, all(0x1f)), x); }
+inline __m128i between(__m128i x, char low, char high) {
+  const __m128i from_low = _mm_sub_epi8(x, all(low));
+  return _mm_cmpeq_epi8(_mm_min_epu8(from_low, all(static_cast<char>(high - low))), from_low);
+}
+#endif
+
+// What ends a walk, of one byte and of sixteen at once.
+struct NoValue {
+  static bool ends(char c) { return !is(c, kValue); }
+#ifdef __SSE2__
+  static __m128i ends(__m128i x) {
+    return _mm_or_si128(_mm_andnot_si128(_mm_cmpeq_epi8(x, all('\t')), below_space(x)), _mm_cmpeq_epi8(x, all(0x7f)));
+  }
+#endif
+};
+struct NoTarget {
+  static bool ends(char c) { return !is(c, kTarget); }
+#ifdef __SSE2__
+  static __m128i ends(__m128i x) {  // as signed numbers the bytes from 0x80 on are below the space
+    return _mm_or_si128(_mm_cmplt_epi8(x, all(0x21)),
+                        _mm_or_si128(_mm_cmpeq_epi8(x, all(0x7f)), _mm_cmpeq_epi8(x, all('#'))));
+  }
+#endif
+};
+// The end of a field's name, or a control character before it.
+struct Colon {
+  static bool ends(char c) { return c == ':' || static_cast<uint8_t>(c) < 0x20; }
+#ifdef __SSE2__
+  static __m128i ends(__m128i x) { return _mm_or_si128(_mm_cmpeq_epi8(x, all(':')), below_space(x)); }
+#endif
+};
+// Letters, digits, '-' and '.': what a token almost always is made of.
+struct NoPlain {
+  static bool ends(char c) { return !is(c, kToken); }
+#ifdef __SSE2__
+  static __m128i ends(__m128i x) {
+    const __m128i letter = between(_mm_or_si128(x, all(0x20)), 'a', 'z');
+    const __m128i other = _mm_andnot_si128(_mm_cmpeq_epi8(x, all('/')), between(x, '-', '9'));
+    return _mm_cmpeq_epi8(_mm_or_si128(letter, other), _mm_setzero_si128());
+  }
+#endif
+};
+
+// The first byte that ends the walk, or `end`. `floor` is where the memory that `p` lies in begins: with sixteen bytes in
+// it, the last ones are looked at together with what lies before them.
+template <class Walk>
+inline const char* walk(const char* p, const char* end, [[maybe_unused]] const char* floor) {
+#ifdef __SSE2__
+  const auto bits = [](const char* at) {
+    return static_cast<unsigned>(_mm_movemask_epi8(Walk::ends(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at)))));
   };
-  __m128i plain = within(x, '-', '9');
-  if constexpr (kKind != kTarget) plain = _mm_andnot_si128(_mm_cmpeq_epi8(x, _mm_set1_epi8('/')), plain);
-  plain = _mm_or_si128(plain, within(_mm_or_si128(x, _mm_set1_epi8(0x20)), 'a', 'z'));
-  return static_cast<unsigned>(_mm_movemask_epi8(plain));
-}
-#endif
-
-// The first byte that is not of the kind. `floor` is where the memory that `p` lies in begins: with sixteen bytes in it, the
-// last ones are looked at together with what lies before them.
-template <uint8_t kKind>
-inline const char* skip(const char* p, const char* end, [[maybe_unused]] const char* floor) {
-  static_assert(kKind == kToken || kKind == kTarget || kKind == kHost);
-#ifdef __SSE2__
-  while (end - p >= 16) {
-    const auto run = std::countr_one(plain_bits<kKind>(p));
-    p += run;
-    if (run < 16) {
-      if (!is(*p, kKind)) return p;
-      ++p;
-    }
+  auto left = end - p;
+  for (; left >= 16; p += 16, left -= 16)
+    if (const unsigned b = bits(p); b != 0) return p + std::countr_zero(b);
+  if (end - floor >= 16) {
+    return p + std::countr_zero(bits(end - 16) >> (16 - left) | 1u << left);
   }
-  if (p < end && end - floor >= 16) p += std::countr_one(plain_bits<kKind>(end - 16) >> (16 - (end - p)));
 #endif
-  while (p < end && is(*p, kKind)) ++p;
+  while (p < end && !Walk::ends(*p)) ++p;
   return p;
 }
-
-#ifdef __SSE2__
-// One bit per byte of the sixteen at `p`: control characters, HTAB too.
-inline unsigned control_bits(const char* p) {
-  const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-  const __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(x, _mm_set1_epi8(0x1f)), x);
-  return static_cast<unsigned>(_mm_movemask_epi8(_mm_or_si128(control, _mm_cmpeq_epi8(x, _mm_set1_epi8(0x7f)))));
+inline const char* skip_value(const char* p, const char* end, const char* floor) {
+  return walk<NoValue>(p, end, floor);
 }
-#endif
-
-// The first byte that may not stand in a field's value.
-inline const char* skip_value(const char* p, const char* end, [[maybe_unused]] const char* floor) {
-#ifdef __SSE2__
-  while (end - p >= 16) {
-    const int run = std::countr_zero(control_bits(p) | 1u << 16);
-    p += run;
-    if (run < 16) {
-      if (*p != '\t') return p;
-      ++p;
-    }
+inline const char* skip_target(const char* p, const char* end, const char* floor) {
+  return walk<NoTarget>(p, end, floor);
+}
+inline const char* skip_token(const char* p, const char* end, const char* floor) {
+  for (;; ++p) {
+    p = walk<NoPlain>(p, end, floor);
+    if (p == end || !is(*p, kToken)) return p;
   }
-  if (p < end && end - floor >= 16) {
-    const auto left = static_cast<int>(end - p);
-    p += std::countr_zero(control_bits(end - 16) >> (16 - left) | 1u << left);
-  }
-#endif
-  while (p < end && is(*p, kValue)) ++p;
-  return p;
 }
 
-// `name` is a token as long as `lower`, so that setting bit 5 of a byte cannot turn anything but its upper case into a
-// letter or '-'. Compared word by word, the last one over bytes that were compared before.
+// `name` is as long as `lower` and holds no control character, so that setting bit 5 of a byte cannot turn anything but its
+// upper case into a letter or '-'. Compared word by word, the last one over bytes that were compared before.
 template <size_t kSizeAndNul>
 inline bool name_is(const char* name, const char (&lower)[kSizeAndNul]) {
   constexpr size_t kSize = kSizeAndNul - 1;
@@ -124,7 +139,8 @@ inline bool name_is(const char* name, const char (&lower)[kSizeAndNul]) {
   return all;
 }
 
-// `name` is a token. WHY always inline: a call would take the walks' constants out of their registers.
+// `name` holds no control character. What is not one of these may be no name at all.
+// WHY always inline: a call would take the walks' constants out of their registers.
 [[gnu::always_inline]] inline Name exact_name_of(std::string_view name) {
   const char* const n = name.data();
   switch (name.size()) {
