@@ -94,8 +94,8 @@ void Buffer::consume(size_t n) {
   if (empty()) clear();
 }
 
-void Buffer::clear() {
-  if (slab_.data) pool_->give_back(slab_);
+void Buffer::give_back() {
+  pool_->give_back(slab_);
   slab_ = {};
   begin_ = end_ = 0;
 }

@@ -51,9 +51,13 @@ class Buffer {
   char* room(size_t at_least);  // writable bytes behind the content
   size_t room_size() const { return slab_.size - end_; }
   void grew(size_t n) { end_ += n; }  // n bytes were written to room()
-  void clear();
+  void clear() {
+    if (slab_.data) give_back();
+  }
 
  private:
+  void give_back();
+
   SlabPool* pool_;
   SlabPool::Slab slab_;
   size_t begin_ = 0, end_ = 0;

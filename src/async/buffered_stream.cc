@@ -219,7 +219,7 @@ void BufferedStream::show(Buffer* in, char* base, size_t size, bool& gone) {
     kept_ = std::move(*in);
   } else {
     kept_.clear();
-    kept_.append(data.substr(used));
+    if (used < data.size()) kept_.append(data.substr(used));
   }
   if (kept_.empty()) {
     show_again_ = false;

@@ -10,18 +10,12 @@
 namespace colony::async {
 namespace {
 
-constexpr int64_t kTickNs = 1'000'000;
 constexpr TimePoint kDue = TimePoint::min();  // slot_at_ of a timer that waits to be called, or is being called
 
 uint64_t ceil_tick(TimePoint t) {
   const int64_t ns = t.time_since_epoch().count();
   if (ns <= 0) return 0;
   return static_cast<uint64_t>(ns / kTickNs + (ns % kTickNs ? 1 : 0));
-}
-
-uint64_t floor_tick(TimePoint t) {
-  const int64_t ns = t.time_since_epoch().count();
-  return ns <= 0 ? 0 : static_cast<uint64_t>(ns / kTickNs);
 }
 
 TimePoint tick_time(uint64_t tick) {
@@ -126,13 +120,8 @@ TimePoint TimerWheel::next_due() {
   return next_.tick == kNone ? TimePoint::max() : tick_time(next_.tick);
 }
 
-bool TimerWheel::advance(TimePoint now) {
+bool TimerWheel::advance_to(uint64_t target, TimePoint now) {
   CHECK(!advancing_);
-  const uint64_t target = std::max(floor_tick(now), tick_);
-  if (target < next_.tick) {
-    tick_ = target;
-    return false;
-  }
   advancing_ = true;
   Timer** due_end = &due_;
   for (next_ = next_place(); next_.tick <= target; next_ = next_place()) {

@@ -4,6 +4,7 @@
 // a field of the Timer; the entry is looked at again when the slot that it is filed in comes round.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -11,6 +12,8 @@
 #include "async/loop.h"
 
 namespace colony::async {
+
+inline constexpr int64_t kTickNs = 1'000'000;
 
 // Owned by its loop and used on the loop's thread. Timers that are still filed when the wheel dies are let go.
 class TimerWheel {
@@ -25,7 +28,12 @@ class TimerWheel {
   TimePoint next_due();
   // Calls every timer that is due at `now`, in the order of their ticks, each at most once; what a callback arms at or
   // before `now` comes with the next advance. False: there was none.
-  bool advance(TimePoint now);
+  bool advance(TimePoint now) {
+    const uint64_t target = std::max(floor_tick(now), tick_);
+    if (target >= next_.tick) return advance_to(target, now);
+    tick_ = target;
+    return false;
+  }
 
  private:
   friend class Timer;
@@ -38,6 +46,11 @@ class TimerWheel {
     uint64_t tick;
   };
 
+  static uint64_t floor_tick(TimePoint t) {
+    const int64_t ns = t.time_since_epoch().count();
+    return ns <= 0 ? 0 : static_cast<uint64_t>(ns / kTickNs);
+  }
+  bool advance_to(uint64_t target, TimePoint now);
   void file(Timer& timer);
   static void unlink(Timer& timer);
   static void push(Timer*& head, Timer& timer);

@@ -5,15 +5,6 @@
 
 namespace colony::async {
 
-void Turn::begin() {
-  ++number;
-  current.take(next);
-}
-
-void Turn::serve() {
-  while (Source* s = current.pop_front()) s->service();
-}
-
 void Turn::post(std::function<void()> fn) {
   std::lock_guard lock(mutex_);
   posted_.push_back(std::move(fn));
@@ -57,10 +48,6 @@ void Turn::flush_gathered(bool quiet) {
   if (!gathering.empty() && !quiet && ++gathered_turns_ <= kGatherTurns) return;
   gathered_turns_ = 0;
   while (BufferedStream* s = gathering.pop_front()) s->flush();
-}
-
-bool Turn::has_work() const {
-  return !current.empty() || !next.empty() || !dirty.empty() || !gathering.empty() || !deferred.empty();
 }
 
 void Turn::abandon_all() {

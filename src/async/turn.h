@@ -42,13 +42,21 @@ class Turn {
   explicit Turn(TimePoint now) : wheel(now), scratch(new char[kFrontMax + kReadMax]) {}
 
   // Steps, in their order.
-  void begin();  // sources put off by the last turn become current
-  void serve();  // until no source is current
+  void begin() {  // sources put off by the last turn become current
+    ++number;
+    current.take(next);
+  }
+  void serve() {  // until no source is current
+    while (Source* s = current.pop_front()) s->service();
+  }
   void run_posted();
   void run_deferred();
   void flush();                     // one write per stream that was written to, those that gather apart
   void flush_gathered(bool quiet);  // once per turn, last. quiet: the turn had no event
-  bool has_work() const;            // a further turn must follow without waiting (posted work aside)
+  // A further turn must follow without waiting (posted work aside).
+  bool has_work() const {
+    return !current.empty() || !next.empty() || !dirty.empty() || !gathering.empty() || !deferred.empty();
+  }
 
   void post(std::function<void()> fn);  // any thread
   bool has_posted();

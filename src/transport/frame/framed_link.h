@@ -1,7 +1,6 @@
 // What Link::connect() makes. Internal to transport/frame; the connection is link.cc, the calls on it link_calls.cc.
 #pragma once
 
-#include <deque>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -58,7 +57,7 @@ class FramedLink final : public Link, public async::StreamHandler {
   Call* find(CallId id) const {
     const auto slot = static_cast<uint32_t>(id);
     if (slot >= calls_.size()) return nullptr;
-    Call& c = calls_[slot];
+    Call& c = *calls_[slot];
     return c.handler && id_of(c) == id ? &c : nullptr;
   }
   Call* find_live(CallId id) const {
@@ -70,7 +69,7 @@ class FramedLink final : public Link, public async::StreamHandler {
   Known look_up(uint32_t stream, Call*& out) {
     const uint32_t slot = slot_of(stream);
     if (slot >= calls_.size()) return Known::kNever;
-    Call& c = calls_[slot];
+    Call& c = *calls_[slot];
     if (!c.handler || c.doomed || wire(c) != stream) return Known::kStale;
     out = &c;
     return Known::kOpen;
@@ -112,8 +111,8 @@ class FramedLink final : public Link, public async::StreamHandler {
   async::LinkStream* shared_ = nullptr;  // stream_'s, where it has one
   async::Timer timer_;
   async::Deferred doom_;
-  mutable std::deque<Call> calls_;      // by slot; a call in it never moves
-  std::vector<uint32_t> free_, spare_;  // slots below and above what the replica takes
+  std::vector<std::unique_ptr<Call>> calls_;  // by slot
+  std::vector<uint32_t> free_, spare_;        // slots below and above what the replica takes
   uint32_t max_calls_ = kMaxSlots;
   size_t open_ = 0;
   uint32_t busy_ns_ = 0;

@@ -161,8 +161,8 @@ bool FramedLink::die(Error error) {
     return own;
   };
   for (size_t i = 0; i < calls_.size(); ++i) {
-    if (!calls_[i].handler) continue;
-    release(calls_[i]).on_failed(error);
+    if (!calls_[i]->handler) continue;
+    release(*calls_[i]).on_failed(error);
     if (left()) return false;
   }
   if (events_.on_closed) events_.on_closed(error);

@@ -22,17 +22,15 @@ FramedLink::Call& FramedLink::acquire(CallHandler& handler) {
   std::vector<uint32_t>& from = fits || spare_.empty() ? free_ : spare_;
   if (from.empty()) {
     slot = static_cast<uint32_t>(calls_.size());
-    calls_.emplace_back(slot);
+    calls_.push_back(std::make_unique<Call>(slot));
   } else {
     slot = from.back();
     from.pop_back();
   }
-  Call& c = calls_[slot];
+  Call& c = *calls_[slot];
   c.handler = &handler;
   c.doomed = !fits;
   c.replied = c.tunnel = c.reply_ended = false;
-  c.out.reset();
-  c.in.reset();
   if (++open_ == 2 && shared_) shared_->gather(true);
   return c;
 }
@@ -42,6 +40,7 @@ CallHandler& FramedLink::release(Call& c) {
   ++c.generation;
   if ((c.generation & 0xffff) == 0) ++c.generation;  // 0 would make slot 0's stream number that of the connection
   c.out.reset();
+  c.in.reset();
   (c.slot < max_calls_ ? free_ : spare_).push_back(c.slot);
   if (--open_ == 1 && shared_) shared_->gather(false);
   return handler;
@@ -237,8 +236,8 @@ void FramedLink::fail_doomed() {
            : unavailable("the link to " + to_.text + " is not ready", "link_down");
   error.retry = Retry::kYes;
   for (size_t i = 0; i < calls_.size(); ++i) {
-    if (!calls_[i].handler || !calls_[i].doomed) continue;
-    release(calls_[i]).on_failed(error);
+    if (!calls_[i]->handler || !calls_[i]->doomed) continue;
+    release(*calls_[i]).on_failed(error);
     if (own) return;
   }
   gone_ = outer;
