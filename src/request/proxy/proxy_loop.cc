@@ -117,8 +117,8 @@ http::ExchangeHandler* ProxyLoop::on_request(http::Exchange& exchange, const htt
     return &f;
   }
   switch (r.target) {
-    case Target::kDeployment: f.begin(exchange, head, {by_index_[r.deployment], r.inference}); break;
-    case Target::kPeekModel: f.begin(exchange, head, {nullptr, true}); break;
+    case Target::kDeployment: f.begin(exchange, head, {by_index_[r.deployment], r.inference, grpc}); break;
+    case Target::kPeekModel: f.begin(exchange, head, {nullptr, true, grpc}); break;
     case Target::kBuiltin: {
       const BuiltinReply reply = answer_builtin(head.method, head.path, view());
       f.begin_answered(exchange, head, reply.status);
@@ -137,13 +137,13 @@ http::ExchangeHandler* ProxyLoop::on_request(http::Exchange& exchange, const htt
 }
 
 bool ProxyLoop::has_memory() {
-  return !options_.memory || options_.memory->admits(index_, async::SlabPool::lent_here() + kept_bytes_);
+  return !options_.memory || options_.memory->admits(index_, async::SlabPool::lent_here() + shared_.kept_bytes);
 }
 
 Forward& ProxyLoop::take() {
   ongoing_.store(ongoing_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   if (idle_.empty()) {
-    pool_.push_back(std::make_unique<Forward>(static_cast<ForwardHost&>(*this)));
+    pool_.push_back(std::make_unique<Forward>(static_cast<ForwardHost&>(*this), shared_));
     idle_.reserve(pool_.size());
     return *pool_.back();
   }

@@ -46,16 +46,11 @@ class ProxyLoop final : public http::Service, private ForwardHost {
   http::ExchangeHandler* on_request(http::Exchange& exchange, const http::RequestHead& head) override;
 
  private:
-  async::Loop& loop() override { return loop_; }
   DeploymentQueue* find_model(std::string_view model) override;
   std::string what_exists() override;
   std::string all_model_statistics() override;
   void end_of_turn(Forward& forward) override;
   void recycle(Forward& forward) override;
-  const TrustedSources& trusted() const override { return options_.trusted; }
-  RouteStats& unrouted() override { return unrouted_; }
-  size_t& kept_bytes() override { return kept_bytes_; }
-  size_t& unread_bytes() override { return unread_bytes_; }
 
   std::string id_line(const http::RequestHead& head);
   Forward& take();
@@ -70,6 +65,7 @@ class ProxyLoop final : public http::Service, private ForwardHost {
   const Options options_;
   std::unique_ptr<observe::MetricShard> shard_;  // outlives the deployments
   RouteStats unrouted_;
+  ForwardShared shared_{loop_, options_.trusted, unrouted_};
   observe::Gauge connections_;
   observe::Counter bad_requests_;
   uint64_t shown_bad_ = 0;
@@ -86,7 +82,6 @@ class ProxyLoop final : public http::Service, private ForwardHost {
   Forward* fresh_ = nullptr;
   Forward** fresh_end_ = &fresh_;
   async::Deferred flush_;
-  size_t kept_bytes_ = 0, unread_bytes_ = 0;
   std::atomic<uint64_t> ongoing_{0};
   async::Timer reaper_, gauges_;
   GrpcBuiltin grpc_;

@@ -16,9 +16,13 @@ constexpr std::string_view kMethodNames[] = {"GET", "POST", "PUT", "DELETE", "PA
 }  // namespace
 
 Method method_of(std::string_view name) {
-  for (size_t i = 0; i + 1 < std::size(kMethodNames); ++i)
-    if (name == kMethodNames[i]) return static_cast<Method>(i);
-  return Method::kOther;
+  if (name == "GET") return Method::kGet;
+  if (name == "POST") return Method::kPost;
+  if (name == "PUT") return Method::kPut;
+  if (name == "DELETE") return Method::kDelete;
+  if (name == "PATCH") return Method::kPatch;
+  if (name == "HEAD") return Method::kHead;
+  return name == "OPTIONS" ? Method::kOptions : Method::kOther;
 }
 
 RouteStats::RouteStats(observe::MetricShard* shard, std::string app, std::string deployment, std::string route)

@@ -112,29 +112,29 @@ bool DeploymentQueue::enough_without_ejected() const {
   return 2 * static_cast<size_t>(good) >= links_.size();
 }
 
-ReplicaLink* DeploymentQueue::acquire(const Waiter& w) {
+ReplicaLink* DeploymentQueue::acquire(const Waiter& w, TimePoint now) {
   for (const Chosen& chosen : chosen_) {
     if (chosen.link == nullptr || chosen.link->outlier().ejected() || w.has_tried(*chosen.link)) continue;
     ReplicaSlots& slots = chosen.link->slots();
     const policy::CandidateLoad load{chosen.link->ready() && slots.free(), slots.outstanding()};
-    if (bursts_.goes_on(load, chosen.link->busy(), loop_.now() - chosen.at) && slots.try_acquire()) return chosen.link;
+    if (bursts_.goes_on(load, chosen.link->busy(), now - chosen.at) && slots.try_acquire()) return chosen.link;
   }
-  ReplicaLink* link = choose(w);
+  ReplicaLink* link = choose(w, now);
   if (link && link->local()) {
     const auto same = std::ranges::find(chosen_, link, &Chosen::link);
     std::shift_right(chosen_.begin(), same == chosen_.end() ? same : same + 1, 1);
-    chosen_[0] = {link, loop_.now()};
+    chosen_[0] = {link, now};
   }
   return link;
 }
 
-ReplicaLink* DeploymentQueue::choose(const Waiter& w) {
+ReplicaLink* DeploymentQueue::choose(const Waiter& w, TimePoint now) {
   const bool all = outliers_.ejected() == 0 || !enough_without_ejected();
   // Another loop may take the slot between the look and the grab: look again, but not for ever.
   for (int attempt = 0; attempt < 4; ++attempt) {
     const auto i = policy::pick_replica(local_links_, links_.size(), loop_.rng(), [&](size_t k) {
       ReplicaLink& l = *links_[k];
-      const bool wanted = (all || l.outlier().admits(loop_.now())) && !w.has_tried(l);
+      const bool wanted = (all || l.outlier().admits(now)) && !w.has_tried(l);
       return policy::CandidateLoad{wanted && l.ready() && l.slots().free(), l.slots().outstanding()};
     });
     if (!i) return nullptr;
@@ -145,9 +145,10 @@ ReplicaLink* DeploymentQueue::choose(const Waiter& w) {
 
 policy::Admission DeploymentQueue::submit(Waiter& waiter, Deadline deadline) {
   CHECK(!removed_);
-  retry_budget_.note_request(loop_.now());
-  if (waiting_ == 0 && !deadline.passed(loop_.now())) {
-    if (ReplicaLink* link = acquire(waiter)) {
+  const TimePoint now = loop_.now();
+  retry_budget_.note_request(now);
+  if (waiting_ == 0 && !deadline.passed(now)) {
+    if (ReplicaLink* link = acquire(waiter, now)) {
       start(waiter, *link);
       return policy::Admission::kRun;
     }
@@ -158,7 +159,7 @@ policy::Admission DeploymentQueue::submit(Waiter& waiter, Deadline deadline) {
                                        .max_queued = max_queued(),
                                        .slots = slots,
                                        .mean_service = gate_->mean_service(),
-                                       .now = loop_.now(),
+                                       .now = now,
                                        .deadline = deadline});
   if (decision != policy::Admission::kQueue) return decision;
   if (!gate_->enter(index_, max_queued())) return policy::Admission::kRefuseFull;
@@ -224,7 +225,7 @@ void DeploymentQueue::start(Waiter& w, ReplicaLink& link) {
 void DeploymentQueue::pump() {
   for (Waiter* w = first_; w != nullptr;) {
     Waiter* const next = w->next_;
-    if (ReplicaLink* link = acquire(*w)) {
+    if (ReplicaLink* link = acquire(*w, loop_.now())) {
       take(*w);
       start(*w, *link);
     } else if (w->tries_ == 0) {

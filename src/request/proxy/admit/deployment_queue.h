@@ -107,8 +107,8 @@ class DeploymentQueue final : public SlotTaker {
   void on_maybe_free() override { pump(); }
 
  private:
-  ReplicaLink* acquire(const Waiter& waiter);
-  ReplicaLink* choose(const Waiter& waiter);
+  ReplicaLink* acquire(const Waiter& waiter, TimePoint now);
+  ReplicaLink* choose(const Waiter& waiter, TimePoint now);
   bool enough_without_ejected() const;
   void judge(Waiter& waiter, ReplicaLink& link, Outcome outcome);
   void push(Waiter& waiter, bool front);

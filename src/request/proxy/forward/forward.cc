@@ -15,31 +15,31 @@ constexpr size_t kKeepCapacity = 16 * 1024;  // a pooled buffer above this is gi
 
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
-bool idempotent_method(std::string_view m) {
-  return m == "GET" || m == "HEAD" || m == "PUT" || m == "DELETE" || m == "OPTIONS";
-}
+bool idempotent_method(Method m) { return m != Method::kPost && m != Method::kPatch && m != Method::kOther; }
 
 }  // namespace
 
-Forward::Forward(ForwardHost& host) : host_(host), reply_side_(*this), timer_(host.loop(), [this] { on_deadline(); }) {}
+Forward::Forward(ForwardHost& host, ForwardShared& shared)
+    : host_(host), shared_(shared), reply_side_(*this), timer_(shared.loop, [this] { on_deadline(); }) {}
 
 void Forward::begin(http::Exchange& exchange, const http::RequestHead& head, const Plan& plan) {
   exchange_ = &exchange;
   const RequestFields fields = read_fields(head);
-  grpc_ = head.is_grpc();
+  grpc_ = plan.grpc;
   grpc_status_ = static_cast<uint8_t>(Code::kUnknown);
   method_ = method_of(head.method);
   inference_ = plan.inference;
-  idempotent_ = plan.inference || idempotent_method(head.method) || fields.idempotent;
+  idempotent_ = plan.inference || idempotent_method(method_) || fields.idempotent;
   at_once_ = plan.inference && (head.path.ends_with("/infer") || head.path.ends_with(":predict") ||
                                 (grpc_ && head.path.ends_with("/ModelInfer")));
   statistics_ = grpc_ && head.path.ends_with("/ModelStatistics");
   readiness_ = grpc_ && head.path.ends_with("/ModelReady");
-  began_ = host_.loop().now();
+  began_ = shared_.loop.now();
   // The head is kept in the form in which it travels: it may be sent twice.
   upgrade_ = head.upgrade;
-  append_request_block(block_, head, fields, {exchange.peer(), exchange.secure()}, host_.trusted(), host_.loop().rng(),
-                       request_id_);
+  append_request_block(message_, head, fields, {exchange.peer(), exchange.secure()}, shared_.trusted,
+                       shared_.loop.rng(), request_id_);
+  head_size_ = message_.size();
   kept_whole_ = !head.content_length || *head.content_length <= kReplayLimit;
   gather_ = kept_whole_ && (head.content_length || at_once_) && !head.expect_continue;
   client_timeout_ = fields.timeout;
@@ -70,7 +70,7 @@ void Forward::begin_answered(http::Exchange& exchange, const http::RequestHead& 
   method_ = method_of(head.method);
   status_ = status;
   state_ = State::kAnswered;
-  began_ = host_.loop().now();
+  began_ = shared_.loop.now();
 }
 
 void Forward::route_to(DeploymentQueue& deployment) {
@@ -96,7 +96,7 @@ void Forward::on_body(std::string_view data) {
       if (state_ == State::kPeek) peek();
       return;
     case State::kFresh:
-      if (body_.size() + data.size() <= kReplayLimit) {
+      if (body().size() + data.size() <= kReplayLimit) {
         // The end is here in a moment, or the turn ends: then head and body leave as one frame.
         keep(data);
         if (gather_)
@@ -123,7 +123,7 @@ void Forward::on_body(std::string_view data) {
     case State::kRunning:
       uncredited_ += data.size();
       if (kept_whole_ && !reply_begun_) {
-        if (body_.size() + data.size() <= kReplayLimit) {
+        if (body().size() + data.size() <= kReplayLimit) {
           keep(data);
         } else {
           kept_whole_ = false;
@@ -138,7 +138,7 @@ void Forward::on_body(std::string_view data) {
 
 void Forward::on_end(std::string_view trailers) {
   ended_ = true;
-  trailers_.assign(trailers);
+  if (!trailers.empty()) trailers_ = trailers;
   switch (state_) {
     case State::kIdle:
     case State::kAnswered:
@@ -152,10 +152,10 @@ void Forward::on_end(std::string_view trailers) {
 }
 
 void Forward::keep(std::string_view data) {
-  body_ += data;
+  message_ += data;
   counted_kept_ += data.size();
-  host_.kept_bytes() += data.size();
-  if (host_.kept_bytes() > kMaxKept && state_ != State::kRunning) {
+  shared_.kept_bytes += data.size();
+  if (shared_.kept_bytes > kMaxKept && state_ != State::kRunning) {
     if (deployment_) {
       deployment_->cancel(*this);
       deployment_->stats().refused("queue_full");
@@ -165,20 +165,20 @@ void Forward::keep(std::string_view data) {
 }
 
 void Forward::drop_kept() {
-  host_.kept_bytes() -= counted_kept_;
+  shared_.kept_bytes -= counted_kept_;
   counted_kept_ = 0;
-  body_.clear();
+  message_.resize(head_size_);
 }
 
 void Forward::peek() {
   std::string unpacked;
   std::string_view name, why;
-  switch (grpc_model_name(body_, coding_, unpacked, name, why)) {
+  switch (grpc_model_name(body(), coding_, unpacked, name, why)) {
     case PeekState::kBad: answer(invalid_argument(std::string(why), "bad_message")); return;
     case PeekState::kNeedMore:
       if (ended_)
         answer(invalid_argument("the call ended before its first message was whole", "bad_message"));
-      else if (body_.size() > kPeekLimit)
+      else if (body().size() > kPeekLimit)
         answer(invalid_argument(
             fmt::format("the model's name does not come within the first {} bytes of the message", kPeekLimit),
             "bad_message"));
@@ -222,7 +222,7 @@ void Forward::send() {
   // A table without the deployment may have come between the head and the end of its turn.
   if (deployment_->removed()) return on_removed();
   state_ = State::kQueued;
-  asked_at_ = host_.loop().now();
+  asked_at_ = shared_.loop.now();
   switch (deployment_->submit(*this, deadline_)) {
     case policy::Admission::kRun:
     case policy::Admission::kQueue: return;
@@ -233,7 +233,7 @@ void Forward::send() {
       return;
     case policy::Admission::kRefuseLate:
       deployment_->stats().refused("deadline");
-      if (deadline_.passed(host_.loop().now()))
+      if (deadline_.passed(shared_.loop.now()))
         answer(deadline_error());
       else
         answer(unavailable(fmt::format("{} could not answer within the request's deadline", deployment_->key()),
@@ -244,7 +244,7 @@ void Forward::send() {
 }
 
 void Forward::on_slot(ReplicaLink& link) {
-  const TimePoint now = host_.loop().now();
+  const TimePoint now = shared_.loop.now();
   if (tries() == 1) deployment_->stats().queued_for(now - asked_at_);
   deployment_->stats().sent();
   state_ = State::kRunning;
@@ -252,7 +252,7 @@ void Forward::on_slot(ReplicaLink& link) {
   link_ = &link;
   holds_slot_ = true;
   const bool whole = ended_ && trailers_.empty() && !upgrade_;
-  call_ = link.link().call_block(block_, body_, whole, deadline_, reply_side_);
+  call_ = link.link().call_block(head(), body(), whole, deadline_, reply_side_);
   if (ended_ && !whole && !upgrade_) link.link().end(call_, trailers_);
   if (!kept_whole_) drop_kept();
   give_credit();
@@ -269,7 +269,7 @@ void Forward::give_credit() {
 }
 
 Error Forward::deadline_error() const {
-  const auto ms = to_ms(host_.loop().now() - began_);
+  const auto ms = to_ms(shared_.loop.now() - began_);
   if (tries() == 0 && deployment_ && deployment_->ready_links() == 0)
     return deadline_exceeded(fmt::format("no replica of {} became ready within {} ms", deployment_->key(), ms),
                              "no_replica_ready");
@@ -297,8 +297,8 @@ void Forward::on_done(bool ok) {
     deployment_->stats().client_gone.add();
   }
   {
-    RouteStats& stats = deployment_ ? deployment_->stats() : host_.unrouted();
-    stats.answered(method_, ok ? status_ : 0, host_.loop().now() - began_);
+    RouteStats& stats = deployment_ ? deployment_->stats() : shared_.unrouted;
+    stats.answered(method_, ok ? status_ : 0, shared_.loop.now() - began_);
     if (grpc_) stats.answered_grpc(ok ? grpc_status_ : static_cast<uint8_t>(Code::kCancelled));
     if (deployment_) deployment_->drop_user();
   }
@@ -314,8 +314,10 @@ void Forward::on_done(bool ok) {
   link_ = nullptr;
   uncredited_ = reply_uncredited_ = 0;
   trailers_.clear();
-  if (block_.capacity() > kKeepCapacity) std::string().swap(block_);
-  if (body_.capacity() > kKeepCapacity) std::string().swap(body_);
+  if (message_.capacity() > kKeepCapacity) {
+    std::string().swap(message_);
+    head_size_ = 0;
+  }
   host_.recycle(*this);
 }
 

@@ -22,21 +22,25 @@ namespace colony::proxy {
 
 class Forward;
 
-// What a Forward needs from the loop that owns it.
+// What the Forwards of one loop share.
+struct ForwardShared {
+  async::Loop& loop;
+  const TrustedSources& trusted;
+  RouteStats& unrouted;   // counts what belongs to no deployment
+  size_t kept_bytes = 0;  // of all requests that wait, bounded by Forward::kMaxKept
+  // Of answers that are made and wait in replicas for their clients, without a slot; bounded by Forward::kMaxUnread.
+  size_t unread_bytes = 0;
+};
+
+// What a Forward asks of the loop that owns it.
 class ForwardHost {
  public:
-  virtual async::Loop& loop() = 0;
   virtual DeploymentQueue* find_model(std::string_view model) = 0;  // null: no such model
   virtual std::string what_exists() = 0;                            // for the person who asked for something else
   // gRPC's ModelStatistics for all models: the answer is the proxy's own.
   virtual std::string all_model_statistics() = 0;
   virtual void end_of_turn(Forward& forward) = 0;  // call forward.flush() before this turn's writes leave
   virtual void recycle(Forward& forward) = 0;
-  virtual const TrustedSources& trusted() const = 0;
-  virtual RouteStats& unrouted() = 0;  // counts what belongs to no deployment
-  virtual size_t& kept_bytes() = 0;    // of all requests that wait, bounded by kMaxKept
-  // Of answers that are made and wait in replicas for their clients, without a slot; bounded by kMaxUnread.
-  virtual size_t& unread_bytes() = 0;
 
  protected:
   ~ForwardHost() = default;
@@ -50,7 +54,7 @@ class Forward final : public http::ExchangeHandler, public Waiter {
 
   static constexpr size_t kMaxUnread = size_t{256} * 1024 * 1024;  // LIMIT: bytes per loop; beyond it slots are held
 
-  explicit Forward(ForwardHost& host);
+  Forward(ForwardHost& host, ForwardShared& shared);
   ~Forward() = default;
   Forward(const Forward&) = delete;
   Forward& operator=(const Forward&) = delete;
@@ -58,6 +62,7 @@ class Forward final : public http::ExchangeHandler, public Waiter {
   struct Plan {
     DeploymentQueue* deployment = nullptr;  // null: the model's name is to be read from the body first
     bool inference = false;
+    bool grpc = false;
   };
   void begin(http::Exchange& exchange, const http::RequestHead& head, const Plan& plan);
   // The reply, of this status, is made by the caller; what comes of the body is dropped.
@@ -97,6 +102,8 @@ class Forward final : public http::ExchangeHandler, public Waiter {
   void route_to(DeploymentQueue& deployment);
   void send();
   void keep(std::string_view data);
+  std::string_view head() const { return {message_.data(), head_size_}; }
+  std::string_view body() const { return {message_.data() + head_size_, message_.size() - head_size_}; }
   void drop_kept();
   void give_credit();
   void reply_head(const http::ReplyHead& head, std::string_view body, bool end);
@@ -118,6 +125,7 @@ class Forward final : public http::ExchangeHandler, public Waiter {
   Error deadline_error() const;
 
   ForwardHost& host_;
+  ForwardShared& shared_;
   ReplySide reply_side_;
   async::Timer timer_;
   State state_ = State::kIdle;
@@ -129,7 +137,7 @@ class Forward final : public http::ExchangeHandler, public Waiter {
   bool upgrade_ = false;      // the client asks for a tunnel: its direction stays open
   bool tunnel_ = false;       // ... and has it
   bool ended_ = false;        // the client has sent everything
-  bool kept_whole_ = false;   // body_ holds every body byte so far
+  bool kept_whole_ = false;   // body() is every body byte so far
   bool reply_begun_ = false;  // a byte of the reply may have left
   bool fresh_ = false;        // in the host's list for the end of the turn
   Method method_ = Method::kOther;
@@ -145,9 +153,12 @@ class Forward final : public http::ExchangeHandler, public Waiter {
   TimePoint began_, asked_at_, slot_at_;
   size_t uncredited_ = 0;        // request bytes that were not said consumed yet
   size_t reply_uncredited_ = 0;  // reply bytes that the client has not taken yet
-  size_t counted_kept_ = 0;      // of host_.kept_bytes()
-  size_t counted_unread_ = 0;    // of host_.unread_bytes()
-  std::string block_, body_, trailers_, request_id_;
+  size_t counted_kept_ = 0;      // of shared_.kept_bytes
+  size_t counted_unread_ = 0;    // of shared_.unread_bytes
+  // The head as it travels and what of the body is kept, side by side as they leave; then the head of the reply.
+  std::string message_;
+  size_t head_size_ = 0;
+  std::string trailers_, request_id_;
 };
 
 }  // namespace colony::proxy

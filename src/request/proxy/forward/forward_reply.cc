@@ -38,7 +38,7 @@ void Forward::reply_head(const http::ReplyHead& head, std::string_view body, boo
   }
   reply_begun_ = true;
   status_ = head.status;
-  deployment_->stats().first_byte_after(host_.loop().now() - slot_at_);
+  deployment_->stats().first_byte_after(shared_.loop.now() - slot_at_);
   if (grpc_)
     if (const auto* status = head.find(http::Name::kGrpcStatus)) note_grpc_status(status->value);
   if (end)
@@ -53,10 +53,12 @@ void Forward::reply_head(const http::ReplyHead& head, std::string_view body, boo
     trailers_ += request_id_;
     trailers_ += "\r\n";
     if (tunnel_) append_upgrade_lines(trailers_, head);
-    block_.clear();
-    http::append_forwardable(block_, head, trailers_);
+    drop_kept();
+    message_.clear();
+    head_size_ = 0;
+    http::append_forwardable(message_, head, trailers_);
     trailers_.clear();
-    exchange_->reply(block_, body, more);
+    exchange_->reply(message_, body, more);
   }
   if (!end) take_reply_credit(body.size());
 }
@@ -70,11 +72,11 @@ void Forward::free_slot_early(const http::ReplyHead& head, std::string_view body
     whole += 5;
   }
   const size_t unread = whole - std::min(whole, body.size());
-  if (whole == 0 || host_.unread_bytes() + unread > kMaxUnread) return;
+  if (whole == 0 || shared_.unread_bytes + unread > kMaxUnread) return;
   counted_unread_ = unread;
-  host_.unread_bytes() += unread;
+  shared_.unread_bytes += unread;
   holds_slot_ = false;
-  deployment_->release(*link_, host_.loop().now() - slot_at_);
+  deployment_->release(*link_, shared_.loop.now() - slot_at_);
 }
 
 // Of a reply that came whole.
@@ -141,17 +143,17 @@ void Forward::end_call(Outcome outcome) {
   timer_.cancel();
   if (uncredited_ > 0) exchange_->consumed(std::exchange(uncredited_, 0));
   ReplicaLink* link = std::exchange(link_, nullptr);
-  host_.unread_bytes() -= std::exchange(counted_unread_, 0);
+  shared_.unread_bytes -= std::exchange(counted_unread_, 0);
   deployment_->call_over(*this, *link, outcome);
   // May start another request on this link, so it comes last.
   if (std::exchange(holds_slot_, false))
     deployment_->release(*link,
-                         outcome == Outcome::kGood && !tunnel_ ? host_.loop().now() - slot_at_ : Duration::zero());
+                         outcome == Outcome::kGood && !tunnel_ ? shared_.loop.now() - slot_at_ : Duration::zero());
 }
 
 // True: the call is over and the request waits for another replica, or runs there already.
 bool Forward::try_again(policy::Failure failure) {
-  const TimePoint now = host_.loop().now();
+  const TimePoint now = shared_.loop.now();
   const auto verdict = policy::may_retry({.failure = failure,
                                           .reply_begun = reply_begun_,
                                           .body_kept = kept_whole_,
@@ -194,7 +196,7 @@ void Forward::call_failed(const Error& error) {
     exchange_->abort(error);
     return;
   }
-  if (error.code == Code::kDeadlineExceeded || deadline_.passed(host_.loop().now())) {
+  if (error.code == Code::kDeadlineExceeded || deadline_.passed(shared_.loop.now())) {
     deployment_->stats().refused("deadline");
     answer(deadline_error());
     return;
@@ -224,7 +226,7 @@ void Forward::on_deadline() {
 // As it travels in the head that is kept; empty once a reply's head has taken the buffer.
 std::string_view Forward::traceparent() const {
   constexpr std::string_view kName = "traceparent:";
-  for (std::string_view rest = block_; !rest.empty();) {
+  for (std::string_view rest = head(); !rest.empty();) {
     std::string_view line = rest.substr(0, rest.find('\n'));
     rest.remove_prefix(std::min(line.size() + 1, rest.size()));
     if (line.size() < kName.size() || !http::iequals(line.substr(0, kName.size()), kName)) continue;

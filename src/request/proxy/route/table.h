@@ -59,8 +59,14 @@ class RouteTable {
   std::vector<std::string> services() const;  // of the users' own, sorted
 
  private:
-  struct Hash : std::hash<std::string_view> {
+  // WHY not std::hash: each would be a call into another library. What is hashed into the table is the operator's.
+  struct Hash {
     using is_transparent = void;
+    size_t operator()(std::string_view name) const {
+      uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
+      for (const char c : name) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3;
+      return hash;
+    }
   };
   using Index = std::unordered_map<std::string, uint32_t, Hash, std::equal_to<>>;
   const std::string* owner(const Index& index, std::string_view name) const;
