@@ -118,6 +118,7 @@ bool Http1Connection::take_head(std::string_view rest, size_t& used) {
   seen_ = 0;
   skipped_empty_line_ = false;
   head_since_ = TimePoint::max();
+  head_request_ = head.method == "HEAD";
   if (over_limit(head)) return true;
   used = head.block.size();
   begin(head, rest);
@@ -127,7 +128,6 @@ bool Http1Connection::take_head(std::string_view rest, size_t& used) {
 void Http1Connection::begin(const RequestHead& head, std::string_view rest) {
   ++context_.stats.requests;
   ++context_.stats.open_requests;
-  head_request_ = head.method == "HEAD";
   http10_ = head.http10;
   upgrade_ = head.upgrade;
   close_after_ = head.close || draining_ || context_.draining;
@@ -267,13 +267,14 @@ void Http1Connection::refuse(int status, std::string_view message, std::string_v
                                  .field("x-colony-reason", reason)
                                  .finish();
     put(head, Leave::kLater);
-    put(body, Leave::kLater);
+    if (!head_request_) put(body, Leave::kLater);
   }
   linger();
 }
 
 void Http1Connection::finish_request() {
   out_ = Out::kNone;
+  head_request_ = false;  // what comes next and cannot be understood is no HEAD
   since_ = context_.loop.now();
   spare_ = kDiscardMax;
   --context_.stats.open_requests;

@@ -222,6 +222,14 @@ TEST_P(H1, bad_heads_are_answered_in_json_and_end_the_connection) {
   }
 }
 
+TEST_P(H1, a_head_request_that_is_refused_gets_the_head_alone) {
+  Bench b(GetParam());
+  const std::string answer = b.talk("HEAD /hold HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n");
+  EXPECT_THAT(answer, ::testing::StartsWith("HTTP/1.1 400 "));
+  EXPECT_THAT(answer, HasSubstr("x-colony-reason: bad_request\r\n"));
+  EXPECT_THAT(answer, ::testing::EndsWith("\r\n\r\n"));
+}
+
 TEST_P(H1, a_smuggled_request_never_reaches_the_service) {
   Bench b(GetParam());
   b.talk(
