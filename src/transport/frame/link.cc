@@ -121,7 +121,8 @@ bool FramedLink::take_hello(std::string_view payload) {
   hello_seen_ = true;
   if (shared_ && to_.is_unix() && (hello.features & kFeatureRing) != 0) {
     const auto offered = shared_->offer_ring(ring_frame(false));
-    if ((ring_offered_ = offered.has_value())) return true;
+    ring_offered_ = offered.has_value();
+    if (ring_offered_) return true;
     LOG(debug, "the link to {} stays on its socket: {}", to_.text, offered.error().message);
   }
   return open();
