@@ -26,7 +26,7 @@ bool serve(const std::vector<async::Descriptor>& sockets, const std::string& add
   return at == wanted;
 }
 
-std::vector<async::Descriptor> inherited() {
+std::vector<async::Descriptor> given_by_agent() {
   std::vector<async::Descriptor> out;
   const char* text = std::getenv(engine::kSocketsVariable);
   const int count = text ? std::atoi(text) : 0;
@@ -57,21 +57,21 @@ Result<std::vector<async::Descriptor>> bind_new(const std::string& address, size
 }  // namespace
 
 async::Task<Result<ListeningSockets>> ListeningSockets::open(async::Loop& loop, Wanted wanted) {
-  if (auto given = inherited(); serve(given, wanted.address)) {
+  if (auto given = given_by_agent(); serve(given, wanted.address)) {
     LOG(info, "goes on with {} listening sockets that the agent kept", given.size());
-    co_return ListeningSockets(std::move(given));
+    co_return ListeningSockets(std::move(given), true);
   }
   if (!wanted.predecessor.empty() && ::access(wanted.predecessor.c_str(), F_OK) == 0) {
     auto lent =
         co_await async::borrow_descriptors(loop, wanted.predecessor, Deadline::after(loop.now(), kPredecessorPatience));
     if (lent && serve(*lent, wanted.address)) {
       LOG(info, "takes {} listening sockets over", lent->size());
-      co_return ListeningSockets(std::move(*lent));
+      co_return ListeningSockets(std::move(*lent), true);
     }
     LOG(warn, "no sockets to take over: {}", lent ? "they listen elsewhere" : lent.error().message);
   }
   CO_TRY(auto made, bind_new(wanted.address, std::min(wanted.count, async::kMaxLent)));
-  co_return ListeningSockets(std::move(made));
+  co_return ListeningSockets(std::move(made), false);
 }
 
 Result<std::vector<async::Endpoint>> ListeningSockets::endpoints() const {

@@ -23,14 +23,18 @@ class ListeningSockets {
   static async::Task<Result<ListeningSockets>> open(async::Loop& loop, Wanted wanted);
 
   size_t size() const { return sockets_.size(); }
+  // They are not new: another process has listened on them before.
+  bool inherited() const { return inherited_; }
   // One copy per loop, as addresses for Loop::listen(), which keeps them.
   Result<std::vector<async::Endpoint>> endpoints() const;
   // Gives copies to agent and successor from now on, and keeps none.
   Result<std::unique_ptr<async::DescriptorLender>> lend(async::Loop& loop, const std::string& path) &&;
 
  private:
-  explicit ListeningSockets(std::vector<async::Descriptor> sockets) : sockets_(std::move(sockets)) {}
+  ListeningSockets(std::vector<async::Descriptor> sockets, bool inherited)
+      : sockets_(std::move(sockets)), inherited_(inherited) {}
   std::vector<async::Descriptor> sockets_;
+  bool inherited_;
 };
 
 }  // namespace colony::app

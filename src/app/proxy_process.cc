@@ -40,6 +40,7 @@ class ProxyRole final : public Role {
     proxy::ProxyOptions o;
     o.id = context_.endpoint.spec().id;
     CO_TRY(o.sockets, sockets->endpoints());
+    o.inherits = sockets->inherited();
     o.node = context_.endpoint.node();
     o.tls = {payload_.tls_cert, payload_.tls_key, payload_.tls_client_ca};
     // The launcher has checked it; what cannot be read trusts nobody.

@@ -207,13 +207,15 @@ def test_a_newer_binary_takes_over_from_the_one_that_runs(tmp_path):
         old.apply(echo_app(replicas=2, max_ongoing_requests=100))
         replicas, before = old.pids("echo"), proxies(old)
         new = Colony(old.data_dir, processes=True, args=old.args)
-        with every_kind_of_load(old) as loads:
-            old.kill()
-            new.start()
-            for load in loads.values():
-                load.flowed()
-            wait_until(lambda: not any(alive(p) for p in before.values()), "the old proxy ends")
-        assert new.pids("echo") == replicas
-        for pid in [new.role_pid("agent"), *proxies(new).values()]:
-            assert os.readlink(f"/proc/{pid}/exe") == os.path.realpath(BINARY)
-        new.stop()
+        try:
+            with every_kind_of_load(old) as loads:
+                old.kill()
+                new.start()
+                for load in loads.values():
+                    load.flowed()
+                wait_until(lambda: not any(alive(p) for p in before.values()), "the old proxy ends")
+            assert new.pids("echo") == replicas
+            for pid in [new.role_pid("agent"), *proxies(new).values()]:
+                assert os.readlink(f"/proc/{pid}/exe") == os.path.realpath(BINARY)
+        finally:
+            new.stop()

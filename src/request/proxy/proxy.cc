@@ -10,6 +10,8 @@
 namespace colony::proxy {
 namespace {
 constexpr Duration kFirstTable = 1s;
+constexpr Duration kWholeTable = 12s;  // more than a discovery that has just restarted takes to settle
+constexpr Duration kQuiet = 500ms;     // no app has come for so long: all publishers are back
 constexpr Duration kLoopAnswer = 10s;  // LIMIT: a loop that does not answer within this has stopped
 }  // namespace
 
@@ -89,9 +91,7 @@ async::Task<Result<async::Endpoint>> Proxy::start() {
         [one = loops_[i], i, options] { one->data = std::make_unique<ProxyLoop>(*one->loop, i, options); });
   }
   subscription_ = discovery_.subscribe([this](const TableUpdate& update) { on_update(update); });
-  // Clients that come with the first moment find the routes there; a discovery that is away is not waited for long.
-  const Deadline patience = Deadline::after(home_.now(), kFirstTable);
-  while (acknowledged_ == 0 && co_await in_use_.wait(scope_, patience)) continue;
+  co_await wait_for_routes();
 
   CHECK(options_.sockets.empty() || options_.sockets.size() == loops_.size());
   async::Endpoint at = options_.listen;
@@ -120,6 +120,20 @@ async::Task<Result<async::Endpoint>> Proxy::start() {
   co_return endpoint_;
 }
 
+// Clients that come with the first moment find the routes there; a discovery that is away is not waited for long. But one that
+// has itself just restarted does not know every app yet, and to answer 404 for those of the proxy before would fail requests
+// that it, or the sockets, could have kept.
+async::Task<void> Proxy::wait_for_routes() {
+  const Deadline patience = Deadline::after(home_.now(), options_.inherits ? kWholeTable : kFirstTable);
+  const auto enough = [this] {
+    if (acknowledged_ == 0) return false;
+    const bool quiet = !view_.apps().empty() && home_.now() - routes_changed_ >= kQuiet;
+    return !options_.inherits || view_.complete() || quiet;
+  };
+  while (!enough() && !patience.passed(home_.now()) && !scope_.stopping())
+    co_await in_use_.wait(scope_, patience.sooner(Deadline::after(home_.now(), kQuiet)));
+}
+
 void Proxy::on_update(const TableUpdate& update) {
   const bool first = !view_.arrived();
   std::vector<std::string> before;
@@ -132,6 +146,7 @@ void Proxy::on_update(const TableUpdate& update) {
       if (!view_.apps().contains(name)) options_.metrics->drop("application", name);
   // A change of other proxies only is acknowledged, but no reason for a new table.
   const bool routes = first || (changed && (update.full || !update.apps.empty() || !update.removed_apps.empty()));
+  if (routes) routes_changed_ = home_.now();
   std::shared_ptr<const Snapshot> snapshot = routes ? builder_.build(revision, view_.apps()) : nullptr;
   for (size_t i = 0; i < loops_.size(); ++i) {
     loops_[i]->loop->post([this, one = loops_[i], i, snapshot, revision] {

@@ -21,6 +21,7 @@ struct ProxyOptions {
   std::string id = "proxy";
   async::Endpoint listen{"127.0.0.1:8000"};  // port 0: picked, see endpoint()
   std::vector<async::Endpoint> sockets;      // "fd:N", one per loop: listened on in place of `listen`
+  bool inherits = false;  // they are of a proxy before it, and clients have come to rely on its routes
   std::string node, zone;
   TrustedSources trusted;  // whose x-forwarded-* are believed
   Duration lease = 5s;
@@ -47,7 +48,8 @@ class Proxy {
   Proxy& operator=(const Proxy&) = delete;
 
   // Follows the discovery, and listens on every loop as soon as the first table is in use (or after a second without
-  // one). Registers when both have happened. After an error only stop() is left.
+  // one); who inherits sockets, as soon as a table is in use that has every app (or after kWholeTable): until then the one
+  // before it answers, or the connections wait. Registers when both have happened. After an error only stop() is left.
   async::Task<Result<async::Endpoint>> start();
   // Leaves the discovery, stops accepting, waits for what runs, at most until the deadline. True: nothing was cut off.
   // `grace`: how long an idle connection may still bring one request (its answer closes it).
@@ -71,6 +73,7 @@ class Proxy {
   };
   Result<void> open_certificates();
   void show_certificate();
+  async::Task<void> wait_for_routes();
   void on_update(const TableUpdate& update);
   void applied(size_t index, uint64_t revision);
   async::Task<void> acknowledge();
@@ -91,6 +94,7 @@ class Proxy {
   std::unique_ptr<tls::CertificateFiles> certificates_;
   SnapshotBuilder builder_;
   discovery::TableView view_;
+  TimePoint routes_changed_;  // when the table last was another
   std::unique_ptr<discovery::Subscription> subscription_;
   async::Endpoint endpoint_;
   uint64_t acknowledged_ = 0;

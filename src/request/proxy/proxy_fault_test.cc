@@ -367,6 +367,40 @@ TEST(ProxyFault, WithoutADiscoveryEverythingGoesOnAndAfterItsRestartTheProxyIsBa
   loop->run(host->stop());
 }
 
+TEST(ProxyFault, WhoInheritsSocketsListensWhenADiscoveryThatHasRestartedKnowsEveryApp) {
+  auto loop = async::SimLoop::create({.seed = 10});
+  discovery::Registry registry(*loop, {.settle = 5s});
+  TestReplica replica(*loop, "r");
+  Proxy fresh(*loop, registry, {loop.get()}, {.listen = {"fresh:80"}});
+  Proxy heir(*loop, registry, {loop.get()}, {.listen = {"heir:80"}, .inherits = true});
+  const TimePoint begin = loop->now();
+  ASSERT_TRUE(loop->run(fresh.start()));
+  EXPECT_LT(loop->now() - begin, 1s);
+  async::Scope scope(*loop);
+  bool listens = false;
+  scope.spawn(
+      [](Proxy& p, bool& done) -> async::Task<void> { done = (co_await p.start()).has_value(); }(heir, listens));
+  loop->run_for(3s);
+  EXPECT_FALSE(listens) << "the table is empty only because its publishers are not back";
+  ASSERT_TRUE(loop->run(registry.publish(
+      {.app = "app",
+       .epoch = 1,
+       .version = 1,
+       .deployments = {{.name = "d", .models = {"app"}, .route_prefix = "/", .replicas = {replica.record()}}}})));
+  loop->run_for(300ms);
+  EXPECT_FALSE(listens) << "another may come";
+  ASSERT_TRUE(loop->run_until([&] { return listens; }, 500ms)) << "before the table counts as complete";
+  RawPeer c(*loop, {"heir:80"});
+  loop->run_until([&] { return c.stream || c.closed; }, 1s);
+  c.send(ProxyWorld::text("POST", "/echo", "kept"));
+  EXPECT_TRUE(loop->run_until([&] { return has(c.text, "kept"); }, 5s));
+  loop->run(heir.stop());
+  loop->run(fresh.stop());
+  scope.stop();
+  loop->run(scope.join());
+  loop->run(registry.stop());
+}
+
 // Random clients, kills, restarts, drains and tables. Whatever happens: no replica ever has more than its bound, every
 // request ends, and when all is quiet nothing is held anywhere.
 TEST(ProxyFault, RandomActionsNeverBreakTheBoundsNorLoseARequest) {
