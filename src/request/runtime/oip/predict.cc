@@ -3,6 +3,7 @@
 // the values themselves. Not a hot path.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -106,8 +107,8 @@ class TensorReader {
   Result<void> walk(const json& v, size_t depth, const std::string& path) {
     if (!v.is_array()) {
       if (!leaf_depth_) leaf_depth_ = depth;
-      if (*leaf_depth_ != depth)
-        return fail(wrong(path, v, fmt::format("a list: other values lie {} lists deep", *leaf_depth_)));
+      if (const size_t lists = std::max(*leaf_depth_, shape_.size()); lists != depth)
+        return fail(wrong(path, v, fmt::format("a list: other values lie {} lists deep", lists)));
       if (!append_value(v, type_, data_))
         return fail(wrong(path, v, fmt::format("a value that fits {}", to_string(type_))));
       return {};

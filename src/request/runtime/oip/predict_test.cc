@@ -59,6 +59,7 @@ TEST(Predict, WrongRequestsAreNamedByTheirPlace) {
   EXPECT_THAT(error(R"({"instances":[[1,"a"]]})", kOne),
               HasSubstr("instances[0][1]: \"a\" given, expected a value that fits FP32"));
   EXPECT_THAT(error(R"({"instances":[1,[2]]})", kOne), HasSubstr("instances[1]: [2] given"));
+  EXPECT_THAT(error(R"({"instances":[[],2]})", kOne), HasSubstr("instances[1]: 2 given, expected a list"));
   EXPECT_THAT(error(R"({"instances":[]})", kOne), HasSubstr("at least one row"));
   EXPECT_THAT(error(R"({"inputs":{"z":[1]}})", kOne), HasSubstr("input 'z' is unknown; model 'm' takes: x"));
   std::string deep(100, '[');
