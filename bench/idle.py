@@ -25,7 +25,7 @@ MAKERS = {
     "nginx": lambda f, h2: arms.nginx(f, h2=h2, connections=16000),
     "haproxy": lambda f, h2: arms.haproxy(f, h2=h2, origin="h2_origin" if h2 else "h1_origin", connections=16000),
 }
-IN_FLIGHT = {"h1": lambda place: Http1(place, 1), "h2": lambda place: Http2(place, 1)}
+CLIENTS = {"h1": lambda place: Http1(place, 1), "h2": lambda place: Http2(place, 1)}
 
 
 def ask(client):
@@ -38,7 +38,7 @@ def ask(client):
 
 def measure(arm, protocol, count):
     place = SimpleNamespace(address=("127.0.0.1", arm.port), stand_still=lambda: None, go_on=lambda: None)
-    connect = lambda: IN_FLIGHT[protocol](place)
+    connect = lambda: CLIENTS[protocol](place)
     warm = [connect() for _ in range(100)]
     for client in warm:
         ask(client)
