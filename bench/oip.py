@@ -2,9 +2,10 @@
 """Inference of one number by the Open Inference Protocol: Colony with its echo runtime against Triton 2.51 with a C++ backend that
 does nothing either (bench/peers/triton_noop.cc), over REST and gRPC. Arms take turns within every round.
 
-    ./dev bench oip [--rounds 5] [--seconds 1] [--connections 1,16,64] [--protocols http,grpc] [--numbers 1] [--quick]
+    ./dev bench oip [--rounds 5] [--seconds 1] [--connections 1,16,64] [--protocols http,grpc] [--layouts one,share]
+                    [--numbers 1] [--quick]
 
-Layout `share`: the load on one core, all of the arm on the other. gRPC: one stream on each connection. --numbers 150528 with
+Layouts: `one`, everything on one core, the load too; `share`, the load on one core, all of the arm on the other. gRPC: one stream on each connection. --numbers 150528 with
 --protocols http: a tensor of so many FP32 numbers as JSON (an image of 224 x 224 x 3), and how many megabytes of it a second of CPU
 takes in and gives back. Prints a section for docs/benchmarks.md."""
 
@@ -59,35 +60,30 @@ def speak(arm, protocol):
 
 
 def main():
-    args = flags(__doc__, rounds=5, connections="1,16,64", protocols="http,grpc", numbers="1")
+    args = flags(__doc__, rounds=5, connections="1,16,64", protocols="http,grpc", layouts="one,share", numbers="1")
     if args.numbers != "1":
         if args.protocols != "http":
             raise SystemExit("--numbers is for --protocols http")
         WORKLOADS["http"] = [f"oip,model=echo,numbers={args.numbers}"]
-    print_head("Open Inference Protocol", f"Layout `share`; {args.rounds} rounds of {args.seconds:g} s, interleaved; medians.")
-    with tempfile.TemporaryDirectory(prefix="colony-bench-") as folder:
-        running = []
-        try:
-            running = arms.start_all(folder, [lambda f: arms.Colony("colony", f), Triton])
-            results = {}
-            for protocol in args.protocols.split(","):
-                for count in map(int, args.connections.split(",")):
-                    for arm in running:
-                        results[protocol, count, arm.name] = []
-            for number in range(args.rounds):
-                for protocol in args.protocols.split(","):
-                    for count in map(int, args.connections.split(",")):
-                        for arm in in_turn(running, number):
-                            one = load(speak(arm, protocol), WORKLOADS[protocol], seconds=args.seconds, connections=count)
-                            results[protocol, count, arm.name].append(one)
-                say(f"round {number + 1} of {args.rounds}")
-            print(cpu_table(results, ["triton"], ["protocol", "connections"]))
-            if args.numbers != "1":
-                size = body_bytes(int(args.numbers))
-                rows = [[str(c), arm, f"{statistics.median(size / r['cpu'] for r in rounds):,.0f}"] for (_, c, arm), rounds in results.items()]
-                print(f"\nA body of {size / 1e6:.2f} MB, in and out:\n\n" + table(["connections", "arm", "MB of request/s of CPU"], rows))
-        finally:
-            arms.stop_all(running)
+    protocols, connections = args.protocols.split(","), [int(c) for c in args.connections.split(",")]
+    print_head("Open Inference Protocol", f"{args.rounds} rounds of {args.seconds:g} s, interleaved; medians, ratios per round.")
+    for layout in args.layouts.split(","):
+        with tempfile.TemporaryDirectory(prefix="colony-bench-") as folder:
+            running = arms.start_all(folder, [lambda f: arms.Colony("colony", f, layout), lambda f: Triton(f, layout)])
+            try:
+                results = {(p, c, a.name): [] for p in protocols for c in connections for a in running}
+                for number in range(args.rounds):
+                    for protocol, count, arm in ((p, c, a) for p in protocols for c in connections for a in in_turn(running, number)):
+                        one = load(speak(arm, protocol), WORKLOADS[protocol], layout, seconds=args.seconds, connections=count)
+                        results[protocol, count, arm.name].append(one)
+                    say(f"{layout}: round {number + 1} of {args.rounds}")
+            finally:
+                arms.stop_all(running)
+        print(f"### Layout `{layout}`\n\n" + cpu_table(results, ["triton"], ["protocol", "connections"]) + "\n")
+        if args.numbers != "1":
+            size = body_bytes(int(args.numbers))
+            rows = [[str(c), arm, f"{statistics.median(size / r['cpu'] for r in rounds):,.0f}"] for (_, c, arm), rounds in results.items()]
+            print(f"A body of {size / 1e6:.2f} MB, in and out:\n\n" + table(["connections", "arm", "MB of request/s of CPU"], rows) + "\n")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ from pathlib import Path
 sys.path[0] = str(Path(__file__).resolve().parents[1])  # this folder holds modules that are not the library's
 
 import contextlib
+import itertools
+import os
 import socket
 import statistics
 import tempfile
@@ -21,7 +23,7 @@ import threading
 import time
 
 from bench.common import arms
-from bench.common.measure import flags, in_turn, load, print_head, ratio, say, table
+from bench.common.measure import LAYOUTS, flags, in_turn, load, print_head, ratio, say, table
 
 READERS, BODY = 200, 1 << 20
 APP = arms.APP.format(replicas=2) + "        user_config: {slow: {sleeps: {sleep_ms: 5}, spins: {spin_ms: 5}}}\n"
@@ -35,8 +37,8 @@ RUNS = {
 
 
 @contextlib.contextmanager
-def slow_readers(address):
-    """READERS clients that read one byte a second each, for the length of the block."""
+def slow_readers(address, core):
+    """READERS clients that read one byte a second each, one after the other and on the load's core, for the length of the block."""
     host, port = address.rsplit(":", 1)
     body, held, stop = b"x" * BODY, [], threading.Event()
     head = b"POST /echo HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n" % BODY
@@ -47,18 +49,22 @@ def slow_readers(address):
         s.setblocking(False)
         held.append([s, head + body])
 
+    def send_more(entry):
+        with contextlib.suppress(OSError):
+            if entry[1]:
+                entry[1] = entry[1][entry[0].send(entry[1]) :]
+
     def read():
-        while not stop.wait(1):
-            for entry in held:
-                with contextlib.suppress(OSError):
-                    if entry[1]:
-                        entry[1] = entry[1][entry[0].send(entry[1]) :]
-                with contextlib.suppress(OSError):
-                    entry[0].recv(1)
+        os.sched_setaffinity(0, {core})  # of this thread alone
+        for entry in itertools.cycle(held):
+            if stop.wait(1 / READERS):
+                return
+            send_more(entry)
+            with contextlib.suppress(OSError):
+                entry[0].recv(1)
 
     for entry in held:
-        with contextlib.suppress(OSError):
-            entry[1] = entry[1][entry[0].send(entry[1]) :]
+        send_more(entry)
     thread = threading.Thread(target=read)
     thread.start()
     try:
@@ -85,7 +91,7 @@ def main():
                 results = {name: [] for name in names}
                 for number in range(args.rounds):
                     for name in in_turn(names, number):
-                        with slow_readers(arm.address) if name == "readers" else contextlib.nullcontext():
+                        with slow_readers(arm.address, LAYOUTS[layout][0]) if name == "readers" else contextlib.nullcontext():
                             one = load(
                                 arm, RUNS[name], layout, seconds=args.seconds, connections=args.connections, rate=int(args.rate), warmup=args.seconds / 10
                             )  # fmt: skip

@@ -47,6 +47,26 @@ def frame(kind, stream, payload=b"", head_len=0, flags=0, time=0):
     return struct.pack("<IIIIBBH", len(payload), stream, head_len, time, kind, flags, 0) + payload
 
 
+class Frames:
+    """What comes over a socket, frame by frame; `head_bytes` of a frame say how long the rest is, by length_of(head)."""
+
+    def __init__(self, socket, head_bytes, length_of):
+        self.socket, self.head_bytes, self.length_of, self.text = socket, head_bytes, length_of, b""
+
+    def take(self):
+        """Head and payload of the next frame."""
+        while (size := self.size()) is None or len(self.text) < size:
+            piece = self.socket.recv(1 << 18)
+            if not piece:
+                raise SystemExit("the connection was closed within a frame, or before the next one")
+            self.text += piece
+        head, payload, self.text = self.text[: self.head_bytes], self.text[self.head_bytes : size], self.text[size:]
+        return head, payload
+
+    def size(self):
+        return None if len(self.text) < self.head_bytes else self.head_bytes + self.length_of(self.text)
+
+
 class Http1:
     """`connections` clients, each with one request in flight."""
 
@@ -88,8 +108,9 @@ class Http2:
     """One connection; `streams` requests are written together. Heads as a client with a dynamic table writes them."""
 
     def __init__(self, proxy, streams):
-        self.proxy, self.streams, self.next_id, self.text = proxy, streams, 1, b""
+        self.proxy, self.streams, self.next_id = proxy, streams, 1
         self.socket = socket.create_connection(proxy.address, PATIENCE)
+        self.frames = Frames(self.socket, 9, lambda head: int.from_bytes(head[:3], "big"))
         window = self.frame(8, 0, 0, (1 << 30).to_bytes(4, "big"))
         self.socket.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + self.frame(4, 0, 0, b"") + window)
         self.head = b"\x83\x86"  # POST, http; then what goes to the dynamic table: path, authority, type, length
@@ -100,16 +121,6 @@ class Http2:
     @staticmethod
     def frame(kind, flags, stream, payload):
         return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
-
-    def take_frame(self):
-        while len(self.text) < 9 or len(self.text) < 9 + int.from_bytes(self.text[:3], "big"):
-            piece = self.socket.recv(1 << 18)
-            if not piece:
-                raise SystemExit("the HTTP/2 connection was closed")
-            self.text += piece
-        length, kind, flags = int.from_bytes(self.text[:3], "big"), self.text[3], self.text[4]
-        payload, self.text = self.text[9 : 9 + length], self.text[9 + length :]
-        return kind, flags, payload
 
     def round(self):
         out = b""
@@ -122,7 +133,8 @@ class Http2:
         self.proxy.go_on()
         echoed, ended = 0, 0
         while ended < self.streams:
-            kind, flags, payload = self.take_frame()
+            head, payload = self.frames.take()
+            kind, flags = head[3], head[4]
             if kind == 4 and not flags & 1:
                 self.socket.sendall(self.frame(4, 1, 0, b""))
             if kind in (3, 7):
@@ -142,8 +154,9 @@ class Link:
 
     def __init__(self, replica, shape, batch):
         self.head, self.body, self.expected = shape
-        self.batch, self.generation, self.text = batch, 1, b""
+        self.batch, self.generation = batch, 1
         self.socket = socket.socket(socket.AF_UNIX)
+        self.frames = Frames(self.socket, 20, lambda head: int.from_bytes(head[:4], "little"))
         self.socket.settimeout(PATIENCE)
         self.socket.connect(replica.address)
         features = 2  # replies say how long the loop was busy
@@ -152,13 +165,8 @@ class Link:
             pass
 
     def take(self):
-        while len(self.text) < 20 or len(self.text) < 20 + int.from_bytes(self.text[:4], "little"):
-            piece = self.socket.recv(1 << 18)
-            if not piece:
-                raise SystemExit("the replica has ended the link")
-            self.text += piece
-        length, stream, head_len, _, kind, flags, _ = struct.unpack("<IIIIBBH", self.text[:20])
-        payload, self.text = self.text[20 : 20 + length], self.text[20 + length :]
+        head, payload = self.frames.take()
+        _, stream, head_len, _, kind, flags, _ = struct.unpack("<IIIIBBH", head)
         return kind, stream, flags, head_len, payload
 
     def round(self):

@@ -21,6 +21,31 @@ COLONY, LOADGEN = BUILD / "colony", BUILD / "loadgen"
 LAYOUTS = {"one": (1, 1, 1), "share": (0, 1, 1), "split": (0, 1, 0)}
 
 
+def wake_up_us(cores, rounds=500):
+    """Microseconds of CPU that a process on the first core is charged for a byte to one that sleeps on the second, and one back.
+    The part of a request alone that no arm can save: on virtual cores it swings, so every section says what it was."""
+    there, back = os.pipe(), os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.sched_setaffinity(0, {cores[1]})
+        os.close(there[1])
+        while byte := os.read(there[0], 1):
+            os.write(back[1], byte)
+        os._exit(0)
+    mine = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {cores[0]})
+    begin = time.process_time()
+    for _ in range(rounds):
+        os.write(there[1], b"x")
+        os.read(back[0], 1)
+    used = time.process_time() - begin
+    os.sched_setaffinity(0, mine)
+    for fd in (*there, *back):
+        os.close(fd)
+    os.waitpid(child, 0)
+    return used / rounds * 1e6
+
+
 def descendants(pid):
     """The process and all that descends from it."""
     out, children = [pid], {}
@@ -148,11 +173,14 @@ def print_head(title, note=""):
     ).stdout.strip()
     cpu = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
     name = Path(sys.argv[0]).stem
+    load_core, arm_core, _ = LAYOUTS["share"]
+    same, other = wake_up_us((load_core, load_core)), wake_up_us((load_core, arm_core))
     command = " ".join(["./dev bench", name, *sys.argv[1:]])
     print(
         f"## {title}\n\n{time.strftime('%Y-%m-%d', time.gmtime())}, commit {commit}, {os.cpu_count()} cores"
         f" ({cpu[1] if cpu else platform.machine()}), Linux {platform.release()}, load average at the start"
-        f" {os.getloadavg()[0]:.1f}: `{command}`. {note}\n"
+        f" {os.getloadavg()[0]:.1f}; a byte to a sleeping process and one back takes {same:.0f} us of CPU from each on one core,"
+        f" {other:.0f} us across two: `{command}`. {note}\n"
     )
 
 

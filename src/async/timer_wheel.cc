@@ -12,18 +12,18 @@ namespace {
 
 constexpr TimePoint kDue = TimePoint::min();  // slot_at_ of a timer that waits to be called, or is being called
 
-uint64_t ceil_tick(TimePoint t) {
+}  // namespace
+
+uint64_t TimerWheel::ceil_tick(TimePoint t) {
   const int64_t ns = t.time_since_epoch().count();
   if (ns <= 0) return 0;
   return static_cast<uint64_t>(ns / kTickNs + (ns % kTickNs ? 1 : 0));
 }
 
-TimePoint tick_time(uint64_t tick) {
+TimePoint TimerWheel::time_of(uint64_t tick) {
   if (tick > static_cast<uint64_t>(std::numeric_limits<int64_t>::max() / kTickNs)) return TimePoint::max();
   return TimePoint(Duration(static_cast<int64_t>(tick) * kTickNs));
 }
-
-}  // namespace
 
 Timer::Timer(Loop& loop, std::function<void()> fn) : loop_(loop), fn_(std::move(fn)) {}
 
@@ -117,7 +117,7 @@ TimerWheel::Place TimerWheel::next_place() {
 
 TimePoint TimerWheel::next_due() {
   if (next_.tick != kNone && !occupied(next_)) next_ = next_place();
-  return next_.tick == kNone ? TimePoint::max() : tick_time(next_.tick);
+  return next_.tick == kNone ? TimePoint::max() : time_of(next_.tick);
 }
 
 bool TimerWheel::advance_to(uint64_t target, TimePoint now) {

@@ -13,8 +13,6 @@
 
 namespace colony::async {
 
-inline constexpr int64_t kTickNs = 1'000'000;
-
 // Owned by its loop and used on the loop's thread. Timers that are still filed when the wheel dies are let go.
 class TimerWheel {
  public:
@@ -39,6 +37,7 @@ class TimerWheel {
   friend class Timer;
   static constexpr int kFirstBits = 8, kBits = 6, kLevels = 7;  // 8 + 6 * 6 = 44 bits of milliseconds
   static constexpr uint64_t kNone = UINT64_MAX;
+  static constexpr int64_t kTickNs = 1'000'000;
 
   struct Place {
     int level;
@@ -50,6 +49,8 @@ class TimerWheel {
     const int64_t ns = t.time_since_epoch().count();
     return ns <= 0 ? 0 : static_cast<uint64_t>(ns / kTickNs);
   }
+  static uint64_t ceil_tick(TimePoint t);
+  static TimePoint time_of(uint64_t tick);
   bool advance_to(uint64_t target, TimePoint now);
   void file(Timer& timer);
   static void unlink(Timer& timer);
