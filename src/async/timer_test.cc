@@ -1,6 +1,7 @@
 // Timers on both loops, and the wheel against a plain model under random arming.
 #include <map>
 
+#include "async/alarms.h"
 #include "async/loop_test_support.h"
 
 namespace colony::async::test {
@@ -160,6 +161,86 @@ TEST(TimerWheel, AgreesWithAModelUnderRandomArmingOverMonths) {
     loop->run_for(24h * 400);
     EXPECT_TRUE(model.empty());
     EXPECT_GT(fired, 100);
+  }
+}
+
+enum class Ring : uint8_t { kA, kB, kC };
+
+TYPED_TEST(TimerConformance, AlarmsRingOnceInOrderAndNeverEarly) {
+  std::vector<Ring> rung;
+  const TimePoint from = this->loop.now();
+  Alarms<Ring, 3> alarms(this->loop, [&](Ring which) {
+    EXPECT_FALSE(alarms.armed(which));
+    EXPECT_GE(this->loop.now(), from + (which == Ring::kB ? 5ms : 30ms));
+    rung.push_back(which);
+  });
+  EXPECT_FALSE(alarms.armed(Ring::kA));
+  alarms.arm(Ring::kC, from + 30ms);
+  alarms.arm(Ring::kB, from + 1h);
+  alarms.arm(Ring::kB, from + 5ms);  // sooner
+  alarms.arm_after(Ring::kA, 10ms);
+  alarms.cancel(Ring::kA);
+  EXPECT_TRUE(this->driver.run_until([&] { return rung.size() == 2; }));
+  EXPECT_EQ(rung, (std::vector{Ring::kB, Ring::kC}));
+  this->driver.settle();
+  EXPECT_EQ(rung.size(), 2u);
+}
+
+TYPED_TEST(TimerConformance, AnAlarmMayArmAndCancelAnyOther) {
+  std::vector<Ring> rung;
+  Alarms<Ring, 3> alarms(this->loop, [&](Ring which) {
+    rung.push_back(which);
+    if (which == Ring::kA && rung.size() == 1) {
+      alarms.cancel(Ring::kB);          // due as well
+      alarms.arm_after(Ring::kA, 2ms);  // itself again
+      alarms.arm_after(Ring::kC, 0ms);
+    }
+  });
+  const TimePoint at = this->loop.now() + 3ms;
+  alarms.arm(Ring::kA, at);
+  alarms.arm(Ring::kB, at);
+  EXPECT_TRUE(this->driver.run_until([&] { return rung.size() == 3; }));
+  EXPECT_EQ(rung, (std::vector{Ring::kA, Ring::kC, Ring::kA}));
+  alarms.arm_after(Ring::kB, 1ms);
+  alarms.arm_after(Ring::kC, Duration::max());  // never
+  alarms.cancel_all();
+  this->driver.settle();
+  EXPECT_EQ(rung.size(), 3u);
+}
+
+TEST(Alarms, RingLikeTimersUnderRandomArming) {
+  for (uint64_t seed = 1; seed <= 10; ++seed) {
+    auto loop = SimLoop::create({.seed = seed});
+    Rng rng(seed);
+    constexpr size_t kCount = 5;
+    std::vector<std::pair<size_t, TimePoint>> by_alarm, by_timer;
+    Alarms<size_t, kCount> alarms(*loop, [&](size_t i) { by_alarm.emplace_back(i, loop->now()); });
+    std::vector<std::unique_ptr<Timer>> timers;
+    for (size_t i = 0; i < kCount; ++i)
+      timers.push_back(std::make_unique<Timer>(*loop, [&, i] { by_timer.emplace_back(i, loop->now()); }));
+    for (int step = 0; step < 2000; ++step) {
+      const size_t i = rng.below(kCount);
+      switch (rng.below(4)) {
+        case 0:
+          alarms.cancel(i);
+          timers[i]->cancel();
+          break;
+        case 1: loop->run_for(Duration(static_cast<int64_t>(rng.below(uint64_t{1} << rng.below(40))))); break;
+        default: {
+          const Duration d(static_cast<int64_t>(rng.below(uint64_t{1} << rng.below(42))));
+          alarms.arm_after(i, d);
+          timers[i]->arm_after(d);
+        }
+      }
+      ASSERT_EQ(alarms.armed(i), timers[i]->armed());
+      ASSERT_EQ(alarms.at(i), timers[i]->at());
+    }
+    loop->run_for(24h);
+    // Those of one tick may ring in another order.
+    std::ranges::sort(by_alarm);
+    std::ranges::sort(by_timer);
+    EXPECT_EQ(by_alarm, by_timer);
+    EXPECT_GT(by_alarm.size(), 100u);
   }
 }
 

@@ -37,37 +37,9 @@ H2Connection::H2Connection(std::unique_ptr<async::Stream> stream, ConnectionCont
       window_size_(static_cast<uint32_t>(std::clamp<size_t>(context.options.body_window, 1, kH2MaxWindow))),
       stream_window_(kH2Window),
       turn_end_(context.loop, [this] { end_of_turn(); }),
-      again_timer_(context.loop, [this] { mark_dirty(); }),
-      idle_timer_(context.loop,
-                  [this] {
-                    context_.stats.hit(Limit::kIdle);
-                    drain();
-                  }),
-      head_timer_(context.loop,
-                  [this] {
-                    context_.stats.hit(Limit::kHeadTime);
-                    fail(H2Error::kEnhanceYourCalm);
-                  }),
-      end_timer_(context.loop,
-                 [this] {
-                   if (ending_ || lingering_) {
-                     finish();
-                   } else {
-                     final_goaway();
-                   }
-                 }),
-      stall_timer_(context.loop,
-                   [this] {
-                     const size_t pending = stream_->pending();
-                     if (pending == 0) return;
-                     if (pending >= stalled_at_) return finish();
-                     stalled_at_ = pending;
-                     stall_timer_.arm_after(context_.options.idle_timeout);
-                   }),
-      limit_timer_(context.loop, [this] { on_limit_timer(); }),
-      unended_timer_(context.loop, [this] { on_unended_timer(); }) {
+      alarms_(context.loop, [this](Alarm alarm) { on_alarm(alarm); }) {
   stream_->set_handler(this);
-  head_timer_.arm_after(context.options.head_timeout);
+  alarms_.arm_after(Alarm::kHead, context.options.head_timeout);
   const auto streams = static_cast<uint32_t>(std::clamp<size_t>(context.options.max_streams, 1, 1 << 20));
   const std::pair<H2Setting, uint32_t> settings[] = {{H2Setting::kMaxStreams, streams},
                                                      {H2Setting::kInitialWindow, window_size_},
@@ -95,9 +67,9 @@ H2Connection::~H2Connection() {
 }
 
 void H2Connection::on_drained() {
-  stall_timer_.cancel();
+  alarms_.cancel(Alarm::kStall);
   span_since_ = TimePoint::max();
-  if (lingering_) end_timer_.arm_after(kLinger);
+  if (lingering_) alarms_.arm_after(Alarm::kEnd, kLinger);
   mark_dirty();
 }
 
@@ -124,14 +96,14 @@ void H2Connection::drain_gently() {
   goaway(kH2MaxWindow, H2Error::kNoError);
   h2_append_head(out_, 8, H2Type::kPing, 0, 0);
   out_.append(8, '\0');
-  end_timer_.arm_after(kDrainNotice);
+  alarms_.arm_after(Alarm::kEnd, kDrainNotice);
   mark_dirty();
 }
 
 void H2Connection::final_goaway() {
   notice_sent_ = false;
   draining_ = goaway_sent_ = true;
-  end_timer_.cancel();
+  alarms_.cancel(Alarm::kEnd);
   goaway(last_id_, H2Error::kNoError);
   mark_dirty();
 }
@@ -140,7 +112,7 @@ void H2Connection::terminate(H2Error error) {
   if (ending_ || over_) return;
   ending_ = goaway_sent_ = true;
   goaway(last_id_, error);
-  end_timer_.arm_after(kLinger);
+  alarms_.arm_after(Alarm::kEnd, kLinger);
   mark_dirty();
 }
 
@@ -151,16 +123,27 @@ void H2Connection::linger() {
   while (streams_ != nullptr) finish_request(*streams_, streams_->reply_sent_ && !streams_->aborted_);
   closed_.clear();
   stream_->shutdown_write();
-  for (async::Timer* t : {&idle_timer_, &head_timer_, &limit_timer_, &unended_timer_}) t->cancel();
+  for (Alarm alarm : {Alarm::kIdle, Alarm::kHead, Alarm::kLimits, Alarm::kUnended}) alarms_.cancel(alarm);
   // Replies that are still on their way have the time that any reply has; on_drained shortens it.
-  end_timer_.arm_after(ending_ || stream_->pending() == 0 ? kLinger : context_.options.idle_timeout);
+  alarms_.arm_after(Alarm::kEnd, ending_ || stream_->pending() == 0 ? kLinger : context_.options.idle_timeout);
+}
+
+void H2Connection::on_alarm(Alarm alarm) {
+  switch (alarm) {
+    case Alarm::kAgain: return mark_dirty();
+    case Alarm::kIdle: context_.stats.hit(Limit::kIdle); return drain();
+    case Alarm::kHead: context_.stats.hit(Limit::kHeadTime); return fail(H2Error::kEnhanceYourCalm);
+    case Alarm::kEnd: return ending_ || lingering_ ? finish() : final_goaway();
+    case Alarm::kStall: return on_stall();
+    case Alarm::kLimits: return on_limits();
+    case Alarm::kUnended: return on_unended();
+  }
 }
 
 void H2Connection::finish() {
   if (over_) return;
   over_ = true;
-  for (async::Timer* t : {&idle_timer_, &head_timer_, &stall_timer_, &limit_timer_, &unended_timer_, &end_timer_})
-    t->cancel();
+  alarms_.cancel_all();
   while (streams_ != nullptr) finish_request(*streams_, streams_->reply_sent_ && !streams_->aborted_);
   closed_.clear();
   context_.on_closed(*this);
@@ -185,7 +168,7 @@ H2Stream& H2Connection::open_stream(uint32_t id) {
   if (streams_ != nullptr) streams_->previous_ = s;
   streams_ = s;
   open_.add(id, s);
-  if (stream_count_++ == 0) idle_timer_.cancel();
+  if (stream_count_++ == 0) alarms_.cancel(Alarm::kIdle);
   ++bodies_;
   return *s;
 }
@@ -391,13 +374,13 @@ void H2Connection::end_of_turn() {
   if (over_) return;
   const size_t pending = stream_->pending();
   note_pending(pending);
-  if (pending == 0 && pump_stopped_) again_timer_.arm_after(Duration::zero());
+  if (pending == 0 && pump_stopped_) alarms_.arm_after(Alarm::kAgain, Duration::zero());
   const bool ended = ending_ || ((goaway_sent_ || goaway_received_) && stream_count_ == 0);
   if (ended) return linger();
   if (stream_count_ == 0) {
-    if (!idle_timer_.armed() && !closing()) idle_timer_.arm_after(context_.options.idle_timeout);
-  } else if (!limit_timer_.armed() && (bodies_ > 0 || buffered_ > 0)) {
-    arm_limit_timer();
+    if (!alarms_.armed(Alarm::kIdle) && !closing()) alarms_.arm_after(Alarm::kIdle, context_.options.idle_timeout);
+  } else if (!alarms_.armed(Alarm::kLimits) && (bodies_ > 0 || buffered_ > 0)) {
+    arm_limits();
   }
 }
 

@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "async/alarms.h"
 #include "async/deferred.h"
 #include "transport/http/connection.h"
 #include "transport/http/h2_frame.h"
@@ -176,14 +177,14 @@ class H2Connection final : public Connection {
   TimePoint look_at_body(H2Stream& stream);  // until when it need not be looked at again
   TimePoint look_at_reply(H2Stream& stream);
   TimePoint look_at_outbox();
-  void on_limit_timer();
-  void arm_limit_timer();
+  void on_limits();
+  void arm_limits();
   void note_pending(size_t pending);
   // Answered whole before its request has ended: its client may end it yet.
   void await_end(uint32_t id);
   bool is_unended(uint32_t id) const;
   void client_ended(uint32_t id);  // a stream that may be over for us already
-  void on_unended_timer();
+  void on_unended();
 
   // Output.
   std::string& out();
@@ -196,6 +197,20 @@ class H2Connection final : public Connection {
   void end_of_turn();
   bool deliver();  // on_done and on_writable that are due; false when none was
   void flush();    // out_ to the stream
+
+  // The clock.
+  enum class Alarm : uint8_t {
+    kAgain,  // the kernel takes everything: other connections come first
+    kIdle,
+    kHead,
+    kEnd,
+    kStall,
+    kLimits,
+    kUnended
+  };
+  static constexpr size_t kAlarms = 7;
+  void on_alarm(Alarm alarm);
+  void on_stall();
 
   // The end.
   void terminate(H2Error error);  // GOAWAY now, then the end
@@ -256,11 +271,10 @@ class H2Connection final : public Connection {
   bool ending_ = false;                                 // GOAWAY for good: nothing is read any more
   bool lingering_ = false;
   bool over_ = false;
-  size_t stalled_at_ = 0;  // bytes pending when stall_timer_ was armed
+  size_t stalled_at_ = 0;  // bytes pending when kStall was armed
 
   async::Deferred turn_end_;
-  async::Timer again_timer_;  // the kernel takes everything: other connections come first
-  async::Timer idle_timer_, head_timer_, end_timer_, stall_timer_, limit_timer_, unended_timer_;
+  async::Alarms<Alarm, kAlarms> alarms_;
 };
 
 }  // namespace colony::http

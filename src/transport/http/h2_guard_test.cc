@@ -9,7 +9,7 @@ namespace {
 const TimePoint kStart{1h};
 
 TEST(H2Budget, AllowsABurstAndThenARate) {
-  H2Budget budget(10, 5);
+  H2Budget<10, 5> budget;
   for (int i = 0; i < 10; ++i) EXPECT_TRUE(budget.take(kStart));
   EXPECT_FALSE(budget.take(kStart));
   EXPECT_FALSE(budget.take(kStart + 100ms));
@@ -20,14 +20,14 @@ TEST(H2Budget, AllowsABurstAndThenARate) {
 }
 
 TEST(H2Budget, NeverHoldsMoreThanItsBurst) {
-  H2Budget budget(3, 100);
+  H2Budget<3, 100> budget;
   for (int i = 0; i < 3; ++i) EXPECT_TRUE(budget.take(kStart));
   for (int i = 0; i < 3; ++i) EXPECT_TRUE(budget.take(kStart + 1h));
   EXPECT_FALSE(budget.take(kStart + 1h));
 }
 
 TEST(H2Budget, EarnsUpToItsBurst) {
-  H2Budget budget(3, 0);
+  H2Budget<3, 0> budget;
   for (int i = 0; i < 3; ++i) EXPECT_TRUE(budget.take(kStart));
   EXPECT_FALSE(budget.take(kStart));
   budget.earn(2);

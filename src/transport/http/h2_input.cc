@@ -64,7 +64,8 @@ size_t H2Connection::take_frame(std::string_view data) {
   }
   if (head.is(H2Type::kData)) return begin_data(head, data);
   if (data.size() < kH2FrameHead + head.length) {
-    if (head.is(H2Type::kHeaders) && !head_timer_.armed()) head_timer_.arm_after(context_.options.head_timeout);
+    if (head.is(H2Type::kHeaders) && !alarms_.armed(Alarm::kHead))
+      alarms_.arm_after(Alarm::kHead, context_.options.head_timeout);
     return 0;
   }
   if (charge(head)) on_frame(head, data.substr(kH2FrameHead, head.length));
@@ -131,7 +132,7 @@ void H2Connection::on_headers(const H2FrameHead& head, std::string_view payload)
   block_stream_ = head.stream;
   block_ends_stream_ = head.has(h2_flag::kEndStream);
   block_ = payload;
-  if (!head_timer_.armed()) head_timer_.arm_after(context_.options.head_timeout);
+  if (!alarms_.armed(Alarm::kHead)) alarms_.arm_after(Alarm::kHead, context_.options.head_timeout);
 }
 
 void H2Connection::on_continuation(const H2FrameHead& head, std::string_view payload) {
@@ -143,7 +144,7 @@ void H2Connection::on_continuation(const H2FrameHead& head, std::string_view pay
 }
 
 void H2Connection::on_block(uint32_t id, bool end_stream, std::string_view block) {
-  if (head_timer_.armed()) head_timer_.cancel();
+  if (alarms_.armed(Alarm::kHead)) alarms_.cancel(Alarm::kHead);
   if (H2Stream* s = open_.find(id)) {
     if (s->request_ended_) return fail(H2Error::kStreamClosed);
     return on_trailers_block(*s, end_stream, block);
@@ -351,7 +352,7 @@ void H2Connection::on_settings(const H2FrameHead& head, std::string_view payload
     const auto name = static_cast<uint16_t>(static_cast<uint8_t>(payload[0]) << 8 | static_cast<uint8_t>(payload[1]));
     if (!on_setting(name, h2_read32(payload.data() + 2))) return;
   }
-  if (!std::exchange(greeted_, true)) head_timer_.cancel();
+  if (!std::exchange(greeted_, true)) alarms_.cancel(Alarm::kHead);
   h2_append_head(out(), 0, H2Type::kSettings, h2_flag::kAck, 0);
 }
 

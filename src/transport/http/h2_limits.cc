@@ -97,14 +97,23 @@ void H2Connection::note_pending(size_t pending) {
     span_since_ = TimePoint::max();
     return;
   }
-  if (!stall_timer_.armed()) {
+  if (!alarms_.armed(Alarm::kStall)) {
     stalled_at_ = pending;
-    stall_timer_.arm_after(context_.options.idle_timeout);
+    alarms_.arm_after(Alarm::kStall, context_.options.idle_timeout);
   }
   if (span_since_ != TimePoint::max() || context_.options.send_rate == 0) return;
   span_since_ = context_.loop.now();
   left_at_span_ = written_ - pending;
-  limit_timer_.arm(std::min(limit_timer_.at(), span_since_ + context_.options.send_timeout));
+  alarms_.arm(Alarm::kLimits, std::min(alarms_.at(Alarm::kLimits), span_since_ + context_.options.send_timeout));
+}
+
+// A client that takes nothing of what waits for it is gone.
+void H2Connection::on_stall() {
+  const size_t pending = stream_->pending();
+  if (pending == 0) return;
+  if (pending >= stalled_at_) return finish();
+  stalled_at_ = pending;
+  alarms_.arm_after(Alarm::kStall, context_.options.idle_timeout);
 }
 
 TimePoint H2Connection::look_at_outbox() {
@@ -133,7 +142,7 @@ void H2Connection::await_end(uint32_t id) {
     unended_.erase(unended_.begin());
   }
   unended_.push_back({id, context_.loop.now() + kUnended});
-  if (!unended_timer_.armed()) unended_timer_.arm(unended_.front().until);
+  if (!alarms_.armed(Alarm::kUnended)) alarms_.arm(Alarm::kUnended, unended_.front().until);
 }
 
 bool H2Connection::is_unended(uint32_t id) const {
@@ -145,18 +154,18 @@ void H2Connection::client_ended(uint32_t id) {
   std::erase_if(unended_, [&](const Unended& u) { return u.id == id; });
 }
 
-void H2Connection::on_unended_timer() {
+void H2Connection::on_unended() {
   const TimePoint now = context_.loop.now();
   auto first = unended_.begin();
   for (; first != unended_.end() && first->until <= now; ++first)
     h2_append_number(out(), H2Type::kRstStream, first->id, static_cast<uint32_t>(H2Error::kNoError));
   unended_.erase(unended_.begin(), first);
-  if (!unended_.empty()) unended_timer_.arm(unended_.front().until);
+  if (!unended_.empty()) alarms_.arm(Alarm::kUnended, unended_.front().until);
   mark_dirty();
 }
 
-// One timer for all of them: it comes at the latest when the earliest may be due, and looks.
-void H2Connection::on_limit_timer() {
+// One alarm for all of them: it comes at the latest when the earliest may be due, and looks.
+void H2Connection::on_limits() {
   if (over_ || lingering_) return;
   TimePoint next = look_at_outbox();
   if (over_) return;
@@ -164,20 +173,20 @@ void H2Connection::on_limit_timer() {
     next = std::min(next, look_at_body(*s));
     next = std::min(next, look_at_reply(*s));
   }
-  if (next != TimePoint::max()) limit_timer_.arm(next);
+  if (next != TimePoint::max()) alarms_.arm(Alarm::kLimits, next);
   deliver();
   mark_dirty();
 }
 
-// What begins while the timer is not armed is due no earlier than this.
-void H2Connection::arm_limit_timer() {
+// What begins while the alarm is not armed is due no earlier than this.
+void H2Connection::arm_limits() {
   const ServerOptions& options = context_.options;
   TimePoint next = TimePoint::max();
   const TimePoint now = context_.loop.now();
   if (bodies_ > 0 && options.body_rate > 0) next = now + options.body_timeout;
   if (buffered_ > 0)
     next = std::min(next, now + (options.send_rate == 0 ? options.idle_timeout : options.send_timeout));
-  if (next != TimePoint::max()) limit_timer_.arm(next);
+  if (next != TimePoint::max()) alarms_.arm(Alarm::kLimits, next);
 }
 
 }  // namespace colony::http

@@ -44,7 +44,7 @@ class H2Streams {
     uint32_t id = 0;
     T* stream = nullptr;
   };
-  static constexpr size_t kSmallest = 8;
+  static constexpr size_t kSmallest = 2;
   size_t place(uint32_t id) const { return (id >> 1) & (slots_.size() - 1); }
   size_t next(size_t at) const { return (at + 1) & (slots_.size() - 1); }
   void put(uint32_t id, T* stream) {

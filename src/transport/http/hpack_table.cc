@@ -133,7 +133,7 @@ void HpackTable::make_room(size_t bytes) {
   const size_t from = first_ == entries_.size() ? used_ : entries_[first_].at;
   const size_t live = used_ - from;
   if ((live + bytes) * 2 > bytes_.size()) {
-    std::vector<char> larger(std::max<size_t>(256, (live + bytes) * 3));
+    std::vector<char> larger(std::max<size_t>(128, (live + bytes) * 3));
     std::copy_n(bytes_.data() + from, live, larger.data());
     bytes_.swap(larger);
   } else {
