@@ -71,6 +71,7 @@ Line trailer_line(std::string_view data, size_t& size) {
   for (std::string_view no : {"content-length", "transfer-encoding", "host", "connection", "trailer", "te", "upgrade",
                               "content-encoding", "content-type", "content-range", "authorization"})
     if (iequals(name, no)) return Line::kBad;
+  if (tells_origin(name)) return Line::kBad;
   size = end + 2;
   return Line::kOk;
 }
@@ -161,13 +162,14 @@ ChunkedDecoder::Event ChunkedDecoder::next(std::string_view data, size_t& used, 
             used += at + 2;
             return Event::kEnd;
           }
-          if (at + line.size() > kMaxTrailerBytes) {
+          size_t size = 0;
+          const bool begun = !line.empty() && line != "\r";
+          // No line is looked at beyond what is left of the bound, whatever follows the trailers.
+          const Line outcome = begun ? trailer_line(line.substr(0, kMaxTrailerBytes - at + 2), size) : Line::kNeedMore;
+          if (outcome != Line::kBad && at + (outcome == Line::kOk ? size : line.size()) > kMaxTrailerBytes) {
             piece = "the trailers are larger than 16 KiB";
             return Event::kBad;
           }
-          if (line.empty() || line == "\r") return Event::kNeedMore;
-          size_t size = 0;
-          const Line outcome = trailer_line(line, size);
           if (outcome == Line::kNeedMore) return Event::kNeedMore;
           if (outcome == Line::kBad) {
             piece = "a trailer is malformed, or is a field that may not be one";

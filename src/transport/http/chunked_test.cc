@@ -104,12 +104,31 @@ TEST(Chunked, every_malformed_coding_is_refused_however_it_is_cut) {
                          "0\r\nContent-Length: 5\r\n\r\n",
                          "0\r\ntransfer-encoding: chunked\r\n\r\n",
                          "0\r\nHOST: a\r\n\r\n",
+                         "0\r\nForwarded: for=1.2.3.4\r\n\r\n",
+                         "0\r\nx-forwarded-For: 1.2.3.4\r\n\r\n",
                          "0\r\nX: " + string(20000, 'x') + "\r\n\r\n",
                          "0\r\n" + string(20000, 'x')};
   for (const string& wire : kBad)
     for (size_t step : {size_t{1}, size_t{2}, size_t{3}, size_t{7}, wire.size()})
       if (step > 3 || wire.size() < 1000)
         EXPECT_TRUE(decode(wire, step).bad) << wire.substr(0, 60) << " in steps of " << step;
+}
+
+TEST(Chunked, what_follows_the_trailers_is_not_measured_with_them) {
+  const string line = "a: b\r\n", long_line = "c: " + string(kMaxTrailerBytes - 6 - 5, 'x') + "\r\n";
+  for (const string& trailers : {line, line + long_line}) {
+    const string wire = "5\r\nhello\r\n0\r\n" + trailers + "\r\n";
+    ChunkedDecoder d;
+    size_t used = 0;
+    std::string_view piece;
+    const string all = wire + string(20000, 'z');
+    EXPECT_EQ(d.next(all, used, piece), ChunkedDecoder::Event::kData);
+    const size_t first = used;
+    EXPECT_EQ(d.next(std::string_view(all).substr(first), used, piece), ChunkedDecoder::Event::kEnd) << piece;
+    EXPECT_EQ(piece, trailers);
+    EXPECT_EQ(first + used, wire.size());
+  }
+  EXPECT_TRUE(decode("0\r\n" + line + "c" + long_line + "\r\n", 40000).bad) << "one byte too many";
 }
 
 TEST(Chunked, a_chunk_head_is_plain_hex) {

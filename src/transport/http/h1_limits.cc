@@ -85,7 +85,7 @@ void Http1Connection::on_timer() {
       if (!handler_)
         due = head_since_ + options.head_timeout;
       else
-        waits_for_client = !paused_ || pending > 0;
+        waits_for_client = pending > 0 || (out_ == Out::kNone && !paused_ && !expecting_);
       break;
     case In::kTunnel: break;
     case In::kWhole: waits_for_client = tunnel || pending > 0; break;

@@ -93,7 +93,7 @@ TEST(H1Limits, a_body_must_keep_up_with_the_rate_after_its_time) {
 }
 
 TEST(H1Limits, a_body_that_we_hold_back_ourselves_is_not_late) {
-  Bench b(0, {.relay_continue = true, .body_timeout = 5s, .body_rate = 1000, .body_window = 1000});
+  Bench b(0, {.relay_continue = true, .idle_timeout = 20s, .body_timeout = 5s, .body_rate = 1000, .body_window = 1000});
   RawPeer held(*b.loop, {"server"}), unasked(*b.loop, {"server"});
   held.send("POST /hold HTTP/1.1\r\nHost: a\r\nContent-Length: 2000\r\n\r\n" + std::string(1500, 'x'));
   b.settle();
@@ -110,7 +110,7 @@ TEST(H1Limits, a_body_that_we_hold_back_ourselves_is_not_late) {
 }
 
 TEST(H1Limits, a_reply_that_has_begun_may_wait_for_the_request) {
-  Bench b(0, {.body_timeout = 5s, .body_rate = 1000});
+  Bench b(0, {.idle_timeout = 20s, .body_timeout = 5s, .body_rate = 1000});
   RawPeer peer(*b.loop, {"server"});
   peer.send("POST /stream HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n");
   b.pass(60s);

@@ -228,7 +228,8 @@ H2Read H2HeadReader::trailers(HpackDecoder& decoder, std::string_view block, siz
     if (bytes > most) return H2Read::kBomb;
     malformed = (field.mark & H2Field::kMalformed) != 0 || H2Field::is_pseudo(field.mark);
     const auto name = H2Field::name_of(field.mark);
-    const bool unwanted = name == H2Field::kUnwanted || name == H2Field::kContentLength || name == H2Field::kHost;
+    const bool unwanted = name == H2Field::kUnwanted || name == H2Field::kContentLength || name == H2Field::kHost ||
+                          tells_origin(field.name());
     if (!malformed && !unwanted && bytes <= kMaxListBytes) put(field.line());
   }
   lines = {text_.get(), to_};

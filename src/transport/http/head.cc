@@ -35,7 +35,7 @@ void reset(HeadBase& head) {
 // What the field loop notes for the checks that need the whole head.
 struct Seen {
   std::string_view host;
-  bool has_host = false, transfer_encoding = false, upgrade = false;
+  bool has_host = false, transfer_encoding = false, upgrade = false, h2c = false;
   bool keep_alive = false, connection_upgrade = false;
   bool names = false;  // Connection names further fields
   bool continue_expected = false;
@@ -68,7 +68,8 @@ bool valid_host(std::string_view host) {
 
 // Fields that every recipient needs: Connection naming one of them is an attempt to make a proxy drop it.
 bool is_end_to_end(std::string_view name) {
-  for (std::string_view n : {"host", "content-length", "content-type", "authorization", "cache-control", "cookie"})
+  for (std::string_view n :
+       {"host", "content-length", "content-type", "authorization", "cache-control", "cookie", "expect"})
     if (iequals(name, n)) return true;
   return false;
 }
@@ -166,7 +167,9 @@ constexpr uint32_t kInspected = [] {
       break;
     case Name::kUpgrade:
       f.hop_by_hop = true;
-      seen.upgrade = !iequals(f.value, "h2c");  // HTTP/2 is spoken with prior knowledge only: no switch is offered
+      // HTTP/2 is spoken with prior knowledge only: a client that would take it is not switched to anything.
+      for_each_option(f.value, [&](std::string_view v) { return seen.h2c |= iequals(v, "h2c"), true; });
+      seen.upgrade = true;
       break;
     case Name::kConnection:
       f.hop_by_hop = true;
@@ -280,8 +283,8 @@ ParseState parse_fields(bool request, const char*& at, const char* const end, He
   if (head.chunked && head.content_length) return bad(error, 400, "both Content-Length and Transfer-Encoding");
   if (head.chunked && head.http10) return bad(error, 400, "Transfer-Encoding in HTTP/1.0");
   if (head.http10 && !seen.keep_alive) head.close = true;
-  head.upgrade =
-      seen.upgrade && seen.connection_upgrade && !head.http10 && !head.chunked && head.content_length.value_or(0) == 0;
+  head.upgrade = seen.upgrade && !seen.h2c && seen.connection_upgrade && !head.http10 && !head.chunked &&
+                 head.content_length.value_or(0) == 0;
   return ParseState::kComplete;
 }
 

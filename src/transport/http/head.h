@@ -111,6 +111,8 @@ void append_forwardable(std::string& out, const RequestHead& head, std::string_v
 
 // Lower-cases ASCII; compares without regard to case (b in lower case).
 bool iequals(std::string_view a, std::string_view b_lower);
+// Whether a field of that name tells where a request came from: Forwarded and X-Forwarded-*.
+bool tells_origin(std::string_view name);
 // RFC 9110 grammar. A token is a method or a field's name; a value holds no control character but HTAB.
 bool is_token(std::string_view s);
 bool is_field_value(std::string_view s);

@@ -300,6 +300,11 @@ TEST(RequestHead, knows_who_keeps_the_connection) {
   EXPECT_TRUE(good("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n").upgrade);
   EXPECT_FALSE(good("GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n").upgrade);
   EXPECT_FALSE(good("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\n\r\n").upgrade);
+  // Who would take h2c is switched to nothing, wherever it stands.
+  for (const char* lines : {"Upgrade: h2c\r\n", "Upgrade: x, H2C\r\n", "Upgrade: h2c, x\r\n",
+                            "Upgrade: x\r\nUpgrade: h2c\r\n", "Upgrade: h2c\r\nUpgrade: x\r\n"})
+    EXPECT_FALSE(good("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\n" + string(lines) + "\r\n").upgrade)
+        << lines;
 }
 
 TEST(RequestHead, tells_grpc_from_its_relatives) {

@@ -19,6 +19,12 @@ bool iequals(std::string_view a, std::string_view b_lower) {
   return true;
 }
 
+bool tells_origin(std::string_view name) {
+  constexpr std::string_view kPrefix = "x-forwarded-";
+  if (name.size() <= kPrefix.size()) return iequals(name, "forwarded");
+  return iequals(name.substr(0, kPrefix.size()), kPrefix);
+}
+
 std::optional<std::string_view> HeadBase::find(std::string_view lower_name) const {
   for (const Field& f : fields())
     if (iequals(f.name, lower_name)) return f.value;

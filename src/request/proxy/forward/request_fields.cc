@@ -24,7 +24,7 @@ constexpr uint32_t bits(std::initializer_list<http::Name> names) {
   for (const http::Name n : names) out |= 1u << static_cast<unsigned>(n);
   return out;
 }
-// What read_fields() looks into, beside Host.
+// What read_fields() looks into.
 constexpr uint32_t kRead =
     bits({http::Name::kForwarded, http::Name::kGrpcTimeout, http::Name::kTraceparent, http::Name::kXForwardedHost,
           http::Name::kXForwardedOther, http::Name::kXForwardedProto, http::Name::kXIdempotent, http::Name::kXRequestId,
@@ -63,20 +63,15 @@ char* put(char* to, std::string_view text) {
   return to + text.size();
 }
 
-constexpr std::string_view kOriginPrefix = "x-forwarded-";
-
-bool tells_origin(std::string_view name) {
-  if (name.size() <= kOriginPrefix.size()) return http::iequals(name, "forwarded");
-  return http::iequals(name.substr(0, kOriginPrefix.size()), kOriginPrefix);
-}
-
-// Takes out the lines of `block`, a whole head without its last empty line, that tell the request's origin.
-void drop_origin(std::string& block) {
+// Takes out the lines of `block`, a whole head without its last empty line, whose names are unwanted. WHY by name, line by
+// line, and not by their text: the text may stand in another line as well, and half a line would become part of the next.
+template <class Unwanted>
+void drop_lines(std::string& block, Unwanted unwanted) {
   size_t to = block.find('\n') + 1;
   for (size_t from = to; from < block.size();) {
     const size_t end = block.find('\n', from) + 1;
     const std::string_view line = std::string_view(block).substr(from, end - from);
-    if (!tells_origin(line.substr(0, line.find(':')))) {
+    if (!unwanted(line.substr(0, line.find(':')))) {
       if (to != from) std::memmove(block.data() + to, block.data() + from, line.size());
       to += line.size();
     }
@@ -101,7 +96,6 @@ char* put_forwarded(char* to, std::string_view from, std::string_view host, bool
 
 RequestFields read_fields(const http::RequestHead& head) {
   RequestFields out;
-  if (const http::Field* host = head.find(http::Name::kHost)) out.host = host->value;
   if ((head.names & kRead) == 0) return out;
   for (const http::Field& f : head.fields()) {
     switch (f.id) {
@@ -109,16 +103,18 @@ RequestFields read_fields(const http::RequestHead& head) {
       case http::Name::kXForwardedProto: out.origin = out.forwarded_proto = true; break;
       case http::Name::kXForwardedHost: out.origin = out.forwarded_host = true; break;
       case http::Name::kXForwardedOther: out.origin = true; break;
-      case http::Name::kTraceparent: {
-        const bool good = observe::parse_traceparent(f.value).has_value();
-        (good ? out.traceparent : out.bad_traceparent) = good ? f.value : f.line;
+      case http::Name::kTraceparent:
+        if (out.traceparent.empty() && observe::parse_traceparent(f.value))
+          out.traceparent = f.value;
+        else
+          out.rewrite_traceparent = true;
         break;
-      }
-      case http::Name::kXRequestId: {
-        const bool good = observe::valid_request_id(f.value);
-        (good ? out.request_id : out.bad_request_id) = good ? f.value : f.line;
+      case http::Name::kXRequestId:
+        if (out.request_id.empty() && observe::valid_request_id(f.value))
+          out.request_id = f.value;
+        else
+          out.rewrite_request_id = true;
         break;
-      }
       case http::Name::kXIdempotent: out.idempotent = http::iequals(f.value, "true"); break;
       case http::Name::kGrpcTimeout:
         if (auto t = grpc::parse_timeout(f.value))
@@ -165,20 +161,27 @@ void append_request_block(std::string& block, const http::RequestHead& head, con
   block.clear();
   http::append_forwardable(block, head, {});
   block.resize(block.size() - 2);
-  for (std::string_view line : {fields.bad_request_id, fields.bad_traceparent})
-    if (const size_t at = line.empty() ? std::string::npos : block.find(line); at != std::string::npos)
-      block.erase(at, line.size());
   const bool believed = fields.origin && trusted.contains(hop.peer);
-  if (fields.origin && !believed) drop_origin(block);
+  const bool hide_origin = fields.origin && !believed;
+  if (hide_origin || fields.rewrite_request_id || fields.rewrite_traceparent) [[unlikely]]
+    drop_lines(block, [&](std::string_view name) {
+      return (hide_origin && http::tells_origin(name)) ||
+             (fields.rewrite_request_id && http::iequals(name, "x-request-id")) ||
+             (fields.rewrite_traceparent && http::iequals(name, "traceparent"));
+    });
 
   if (head.upgrade) append_upgrade_lines(block, head);
 
   choose_request_id(fields, rng, request_id);
   const std::string_view from = host_of(hop.peer);
-  const size_t most = kAddedMost + request_id.size() + 2 * from.size() + 2 * fields.host.size();
+  const std::string_view host = head.authority;
+  const size_t most = kAddedMost + request_id.size() + fields.traceparent.size() + 2 * from.size() + 2 * host.size();
   append_at_most(block, most, [&](char* to) {
-    if (fields.request_id.empty()) to = put(put(put(to, "x-request-id: "), request_id), "\r\n");
-    if (fields.traceparent.empty()) {
+    if (fields.request_id.empty() || fields.rewrite_request_id)
+      to = put(put(put(to, "x-request-id: "), request_id), "\r\n");
+    if (!fields.traceparent.empty()) {
+      if (fields.rewrite_traceparent) to = put(put(put(to, "traceparent: "), fields.traceparent), "\r\n");
+    } else {
       // Version 00, sampled; an id of zeros would be invalid, so the lowest bit is set.
       to = put(to, "traceparent: 00-");
       to = put_hex(to, rng.next());
@@ -188,9 +191,9 @@ void append_request_block(std::string& block, const http::RequestHead& head, con
     to = put(put(put(to, "x-forwarded-for: "), from), "\r\n");
     if (!believed || !fields.forwarded_proto)
       to = put(to, hop.secure ? std::string_view("x-forwarded-proto: https\r\n") : "x-forwarded-proto: http\r\n");
-    if (!fields.host.empty() && (!believed || !fields.forwarded_host))
-      to = put(put(put(to, "x-forwarded-host: "), fields.host), "\r\n");
-    if (fields.forwarded) to = put_forwarded(to, from, fields.host, hop.secure);
+    if (!host.empty() && (!believed || !fields.forwarded_host))
+      to = put(put(put(to, "x-forwarded-host: "), host), "\r\n");
+    if (fields.forwarded) to = put_forwarded(to, from, host, hop.secure);
     return put(to, "\r\n");
   });
 }

@@ -13,11 +13,10 @@
 namespace colony::proxy {
 
 struct RequestFields {
-  std::string_view request_id;   // empty: no valid one came
-  std::string_view traceparent;  // empty: no valid one came
-  // Whole lines of ids that are not what they should be: not forwarded, replaced.
-  std::string_view bad_request_id, bad_traceparent;
-  std::string_view host;
+  // The first valid one; empty: none came.
+  std::string_view request_id, traceparent;
+  // Such lines came that are not what they should be, or more than one: all are left out, and one is written.
+  bool rewrite_request_id = false, rewrite_traceparent = false;
   Duration timeout = Duration::max();  // the sooner of grpc-timeout and x-request-timeout-ms
   bool bad_timeout = false;            // one of them cannot be read
   bool idempotent = false;             // x-idempotent: true

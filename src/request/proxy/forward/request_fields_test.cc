@@ -10,6 +10,7 @@ namespace colony::proxy {
 namespace {
 
 using std::string;
+using namespace std::string_literals;  // NOLINT(google-build-using-namespace)
 
 bool has(const string& text, std::string_view what) { return text.find(what) != string::npos; }
 size_t count(const string& text, std::string_view what) {
@@ -54,6 +55,48 @@ TEST(RequestFields, NobodyIsTrustedByDefaultAndWhatAClientSaysOfItsOriginIsRepla
     EXPECT_TRUE(has(head, "forwarded: for=192.0.2.7;host=\"shop.example\";proto=http\r\n")) << head;
     EXPECT_EQ(count(head, "orwarded-for:"), 1u);
   }
+}
+
+// Each of these once left half of its first line in front of the next one: a head that the parser had never seen.
+TEST(RequestFields, NoLineIsCutOutOfAnotherOne) {
+  for (std::string_view id : {"x-request-id: !", "traceparent: !"}) {
+    for (std::string_view begin : {"content-", "x-forward", "transfer-", "a"}) {
+      const string lines = string(begin) + string(id) + "\r\nlength: 3\r\n" + string(id) + "\r\nx-last: 1\r\n";
+      const string head = sent(lines, "");
+      EXPECT_TRUE(has(head, "\r\n" + string(begin) + string(id) + "\r\nlength: 3\r\nx-last: 1\r\n")) << head;
+      EXPECT_FALSE(has(head, "\r\n" + string(id) + "\r\n")) << head;
+      EXPECT_EQ(count(head, "\r\nx-request-id: "), 1u) << head;
+      EXPECT_EQ(count(head, "\r\ntraceparent: "), 1u) << head;
+    }
+  }
+}
+
+TEST(RequestFields, OneIdTravelsWhateverCame) {
+  const string trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+  for (const string& lines : {"X-Request-Id: !\r\nx-request-id: good\r\nx-request-id: !!\r\n"s,
+                              "x-request-id: good\r\nX-Request-ID: other\r\n"s,
+                              "x-request-id: !\r\nx-request-id: good\r\ntraceparent: 1\r\n"s}) {
+    const string head = sent(lines, "");
+    EXPECT_EQ(count(head, "equest-"), 1u) << head;
+    EXPECT_TRUE(has(head, "\r\nx-request-id: good\r\n")) << head;
+    EXPECT_EQ(count(head, "raceparent"), 1u) << head;
+  }
+  const string twice = sent("traceparent: " + trace + "\r\nTraceparent: 00-1\r\n", "");
+  EXPECT_EQ(count(twice, "raceparent"), 1u) << twice;
+  EXPECT_TRUE(has(twice, "\r\ntraceparent: " + trace + "\r\n")) << twice;
+}
+
+TEST(RequestFields, TheTargetsHostIsTheRequestsHost) {
+  const string text = "GET http://ext.example/d HTTP/1.1\r\nHost: other.example\r\nForwarded: for=x\r\n\r\n";
+  http::RequestHead head;
+  http::ParseError error;
+  ASSERT_EQ(http::parse_request_head(text, head, error), http::ParseState::kComplete);
+  Rng rng(1);
+  string block, id;
+  append_request_block(block, head, read_fields(head), {"1.2.3.4:5", false}, *TrustedSources::parse(""), rng, id);
+  EXPECT_FALSE(has(block, "other.example")) << block;
+  EXPECT_TRUE(has(block, "x-forwarded-host: ext.example\r\n")) << block;
+  EXPECT_TRUE(has(block, "host=\"ext.example\"")) << block;
 }
 
 TEST(RequestFields, WhatATrustedProxySaysIsKeptAndExtended) {
