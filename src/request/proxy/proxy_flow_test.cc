@@ -89,6 +89,29 @@ TEST(ProxyFlow, AnswersByItselfWhatNamesNoModel) {
   EXPECT_TRUE(w.replica("r1").service.calls.empty());
 }
 
+TEST(ProxyFlow, WhetherAModelIsReadyIsAnsweredAtOnce) {
+  ProxyWorld w;
+  w.deploy("app", "/app", {});
+  const TimePoint before = w.loop().now();
+  for (const char* path : {"/v2/models/app/ready", "/v2/models/app/versions/1/ready", "/v1/models/app"}) {
+    const WireReply r = w.ask("GET", path);
+    EXPECT_EQ(r.status, 503) << path;
+    EXPECT_TRUE(has(r.head, "x-colony-reason: no_replica_ready")) << r.head;
+    EXPECT_TRUE(has(r.head, "retry-after: ")) << r.head;
+  }
+  const WireReply grpc = w.ask("POST", "/inference.GRPCInferenceService/ModelReady",
+                               string("\0\0\0\0\x05\x0a\x03"
+                                      "app",
+                                      10),
+                               "Content-Type: application/grpc\r\n");
+  EXPECT_EQ(grpc.status, 200);
+  EXPECT_TRUE(has(grpc.body, string(5, '\0'))) << "not ready: an empty message";
+  EXPECT_LT(w.loop().now() - before, 1s);
+  w.deploy("app", "/app", {w.replica("r1").record()});
+  w.ask("GET", "/v2/models/app/ready");
+  EXPECT_EQ(w.replica("r1").service.calls.size(), 1u) << "a replica that is there answers for itself";
+}
+
 TEST(ProxyFlow, A404NamesWhatExists) {
   ProxyWorld w;
   EXPECT_TRUE(has(w.ask("GET", "/x").body, "no app is deployed"));

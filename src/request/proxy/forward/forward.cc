@@ -15,6 +15,12 @@ constexpr size_t kKeepCapacity = 16 * 1024;  // a pooled buffer above this is gi
 
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
+// Whether a model can serve now: a question that must not wait until it can.
+bool asks_readiness(const http::RequestHead& head, bool grpc) {
+  if (grpc) return head.path.ends_with("/ModelReady");
+  return head.method == "GET" && (head.path.ends_with("/ready") || head.path.starts_with("/v1/models/"));
+}
+
 bool idempotent_method(Method m) { return m != Method::kPost && m != Method::kPatch && m != Method::kOther; }
 
 }  // namespace
@@ -33,7 +39,7 @@ void Forward::begin(http::Exchange& exchange, const http::RequestHead& head, con
   at_once_ = plan.inference && (head.path.ends_with("/infer") || head.path.ends_with(":predict") ||
                                 (grpc_ && head.path.ends_with("/ModelInfer")));
   statistics_ = grpc_ && head.path.ends_with("/ModelStatistics");
-  readiness_ = grpc_ && head.path.ends_with("/ModelReady");
+  readiness_ = plan.inference && asks_readiness(head, grpc_);
   began_ = shared_.loop.now();
   // The head is kept in the form in which it travels: it may be sent twice.
   upgrade_ = head.upgrade;
@@ -53,7 +59,10 @@ void Forward::begin(http::Exchange& exchange, const http::RequestHead& head, con
                          "bad_timeout"));
     return;
   }
-  if (plan.deployment) {
+  if (plan.deployment && readiness_ && plan.deployment->ready_links() == 0) {
+    state_ = State::kAnswered;
+    answer(unavailable(fmt::format("no replica of {} is ready", plan.deployment->key()), "no_replica_ready"));
+  } else if (plan.deployment) {
     route_to(*plan.deployment);
   } else {
     if (head.expect_continue) exchange.reply(kContinue, {}, http::More::kYes);
@@ -187,7 +196,7 @@ void Forward::peek() {
   }
   if (name.empty() && statistics_) return answer_message(host_.all_model_statistics());
   DeploymentQueue* deployment = name.empty() ? nullptr : host_.find_model(name);
-  if (!deployment && readiness_ && !name.empty()) {  // a question with an answer: no; its message is empty
+  if (readiness_ && !name.empty() && (!deployment || deployment->ready_links() == 0)) {  // no: the message is empty
     std::string reply;
     grpc::append_message(reply, {});
     return answer_message(reply);
