@@ -36,8 +36,14 @@ BuiltinReply wrong_method(std::string_view method, std::string_view path, std::s
 BuiltinReply models(const ServerView& v, bool index) {
   Json list = Json::array();
   if (v.routes)
-    for (const auto& m : v.routes->models())
-      list.push_back(index ? Json{{"name", m}, {"version", "1"}, {"state", "READY"}, {"reason", ""}} : Json(m));
+    for (const auto& m : v.routes->models()) {
+      const bool ready = index && v.serves(m);
+      list.push_back(index ? Json{{"name", m},
+                                  {"version", "1"},
+                                  {"state", ready ? "READY" : "UNAVAILABLE"},
+                                  {"reason", ready ? "" : "no replica is ready"}}
+                           : Json(m));
+    }
   return {.body = dump(index ? list : Json{{"models", list}})};
 }
 

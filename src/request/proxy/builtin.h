@@ -2,6 +2,7 @@
 // model, and the errors for what does not exist. The gRPC twin is builtin_grpc.h. Pure: text from a view of the table.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -14,6 +15,8 @@ namespace colony::proxy {
 struct ServerView {
   const RouteTable* routes = nullptr;  // null: no table has arrived yet
   bool draining = false;
+  std::function<bool(std::string_view model)> has_replica = {};  // one that is ready; unset: none of any
+  bool serves(std::string_view model) const { return has_replica && has_replica(model); }
 };
 
 struct BuiltinReply {

@@ -63,7 +63,8 @@ GrpcBuiltin::GrpcBuiltin(std::function<ServerView()> view) : view_(std::move(vie
         auto& index = *reply.add_models();
         index.set_name(m);
         index.set_version("1");
-        index.set_state("READY");
+        index.set_state(v.serves(m) ? "READY" : "UNAVAILABLE");
+        if (!v.serves(m)) index.set_reason("no replica is ready");
       }
     }
     call.finish(reply.SerializeAsString());

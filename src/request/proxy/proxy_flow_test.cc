@@ -107,7 +107,9 @@ TEST(ProxyFlow, WhetherAModelIsReadyIsAnsweredAtOnce) {
   EXPECT_EQ(grpc.status, 200);
   EXPECT_TRUE(has(grpc.body, string(5, '\0'))) << "not ready: an empty message";
   EXPECT_LT(w.loop().now() - before, 1s);
+  EXPECT_TRUE(has(w.ask("POST", "/v2/repository/index").body, "\"state\":\"UNAVAILABLE\""));
   w.deploy("app", "/app", {w.replica("r1").record()});
+  EXPECT_TRUE(has(w.ask("POST", "/v2/repository/index").body, "\"state\":\"READY\""));
   w.ask("GET", "/v2/models/app/ready");
   EXPECT_EQ(w.replica("r1").service.calls.size(), 1u) << "a replica that is there answers for itself";
 }
@@ -391,7 +393,8 @@ TEST(ProxyFlow, GrpcServerMethodsAndAllStatisticsAreItsOwn) {
   EXPECT_EQ(call("/inference.GRPCInferenceService/ServerLive").body, string("\0\0\0\0\2\x08\1", 7));
   EXPECT_EQ(call("/inference.GRPCInferenceService/ServerReady").body, string("\0\0\0\0\2\x08\1", 7));
   EXPECT_EQ(call("/grpc.health.v1.Health/Check").body, string("\0\0\0\0\2\x08\1", 7));
-  EXPECT_TRUE(has(call("/inference.GRPCInferenceService/RepositoryIndex").body, "iris"));
+  const string index = call("/inference.GRPCInferenceService/RepositoryIndex").body;
+  EXPECT_TRUE(has(index, "iris") && has(index, "READY") && !has(index, "UNAVAILABLE"));
   const WireReply statistics = call("/inference.GRPCInferenceService/ModelStatistics");
   EXPECT_TRUE(has(statistics.body, "iris"));
   EXPECT_TRUE(has(statistics.trailers, "grpc-status: 0"));

@@ -56,7 +56,13 @@ void ProxyLoop::use_certificates(std::shared_ptr<const tls::ServerContext> certi
   if (server_) server_->use_certificates(certificates);
 }
 
-ServerView ProxyLoop::view() const { return {snapshot_ ? snapshot_->routes.get() : nullptr, draining_}; }
+ServerView ProxyLoop::view() {
+  const auto has_replica = [this](std::string_view model) {
+    const DeploymentQueue* d = find_model(model);
+    return d != nullptr && d->ready_links() > 0;
+  };
+  return {snapshot_ ? snapshot_->routes.get() : nullptr, draining_, has_replica};
+}
 
 void ProxyLoop::apply(std::shared_ptr<const Snapshot> snapshot) {
   std::vector<DeploymentQueue*> next;

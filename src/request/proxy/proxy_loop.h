@@ -55,7 +55,7 @@ class ProxyLoop final : public http::Service, private ForwardHost {
   std::string id_line(const http::RequestHead& head);
   Forward& take();
   bool has_memory();
-  ServerView view() const;
+  ServerView view();
   void flush_fresh();
   void reap();
   void show_gauges();
