@@ -113,7 +113,7 @@ void H2Link::serve_waiting() {
       H2Call& c = *waiting_.front();
       http::RequestHead head;
       http::ParseError problem;
-      CHECK(http::parse_request_head(c.block, head, problem) == http::ParseState::kComplete);
+      CHECK(http::parse_inner_request_head(c.block, head, problem) == http::ParseState::kComplete);
       if (!wires_[i]->submit(c, head)) break;
       waiting_.pop_front();
       mark_dirty();

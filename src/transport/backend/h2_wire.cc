@@ -80,7 +80,7 @@ void H2Wire::look(TimePoint now) {
 // ---- requests ----
 
 bool H2Wire::submit(H2Call& call, const http::RequestHead& head) {
-  nghttp2_nv list[http::kMaxFields + 8];
+  nghttp2_nv list[http::kMaxInnerFields + 4];
   size_t n = 0;
   std::string lower, timeout, target;
   lower.reserve(head.block.size());

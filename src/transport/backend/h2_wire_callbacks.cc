@@ -189,6 +189,7 @@ nghttp2_session* new_client_session(H2Wire& wire) {
     nghttp2_option_set_no_auto_window_update(o, 1);
     nghttp2_option_set_no_closed_streams(o, 1);
     nghttp2_option_set_max_outbound_ack(o, 1000);
+    nghttp2_option_set_max_send_header_block_length(o, http::kMaxInnerHeadBytes);
     return o;
   }();
   nghttp2_session* session = nullptr;

@@ -13,6 +13,8 @@ namespace {
 
 constexpr Duration kLookEvery = 1s;   // at idle connections
 constexpr size_t kMostDialling = 64;  // LIMIT: connections that are being made at once
+// WHY it is looked at here too: what a server takes for the next request is what follows the length that it was told.
+constexpr std::string_view kWrongLength = "its body does not have the length that its head says";
 constexpr size_t kSmallChunk = 4096;  // up to here a copy is cheaper than another call to the kernel
 
 bool is_safe(std::string_view m) { return m == "GET" || m == "HEAD" || m == "OPTIONS" || m == "PUT" || m == "DELETE"; }
@@ -34,6 +36,7 @@ void Http1Call::clear() {
     std::string().swap(kept);
   else
     kept.clear();
+  left = 0;
   chunked = ended = head_request = safe = upgrade = tunnel = reply_ended = wants_room = false;
 }
 
@@ -114,6 +117,9 @@ frame::CallId Http1Link::call(const http::RequestHead& head, std::string_view ex
 void Http1Link::start(Http1Call& c, const http::RequestHead& head, std::string_view extra, std::string_view body,
                       bool end, Deadline) {
   if (!ready_) return doom(c, not_ready());
+  c.left = head.content_length.value_or(body.size());
+  if (end ? body.size() != c.left : body.size() > c.left) return doom(c, not_sendable(kWrongLength));
+  c.left -= body.size();
   c.safe = is_safe(head.method);
   c.head_request = head.method == "HEAD";
   c.ended = end;
@@ -186,6 +192,8 @@ void Http1Link::body(frame::CallId id, std::string_view data, bool end) {
     return;
   }
   if (!c->chunked) {
+    if (end ? data.size() != c->left : data.size() > c->left) return doom(*c, not_sendable(kWrongLength));
+    c->left -= data.size();
     c->ended = end;
     return emit(*c, data, {});
   }
@@ -207,6 +215,7 @@ void Http1Link::body(frame::CallId id, std::string_view data, bool end) {
 void Http1Link::end(frame::CallId id, std::string_view trailers) {
   Http1Call* c = find(id);
   if (c == nullptr || c->doom || c->ended || (c->upgrade && !c->tunnel)) return;
+  if (c->left > 0) return doom(*c, not_sendable(kWrongLength));
   c->ended = true;
   if (c->tunnel) {
     c->wire->end_half();

@@ -244,6 +244,18 @@ TEST_F(Http1LinkRaw, TheServersOwnPatienceIsKept) {
   EXPECT_EQ(raw.connections.size(), 2u);
 }
 
+TEST_F(Http1LinkRaw, TheServersOwnPatienceIsKeptAfterAReplyWithoutABody) {
+  raw.always("HTTP/1.1 204 No Content\r\nkeep-alive: timeout=1\r\nconnection: keep-alive\r\n\r\n");
+  bench.dial();
+  for (size_t n = 1; n <= 3; ++n) {
+    Caller c;
+    bench.call(c, request("GET", "/"));
+    bench.settle(10ms);
+    EXPECT_TRUE(c.ended);
+    EXPECT_EQ(raw.connections.size(), n);
+  }
+}
+
 TEST_F(Http1LinkRaw, UnaskedBytesEndAConnection) {
   raw.answer = [](RawBackend::Connection& c) {
     c.say(std::string(kOk) + "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nbad");
@@ -278,6 +290,45 @@ TEST_F(Http1LinkRaw, AnEarlyReplyEndsTheCallAndTheConnectionIsNotUsedAgain) {
   bench.link->body(c.id, "late", false);  // nobody is there
   bench.settle();
   EXPECT_TRUE(raw.at(0).ended);
+}
+
+// More would be the server's next request, less would wait for the next one's bytes.
+TEST_F(Http1LinkRaw, ABodyOfAnotherLengthThanItsHeadSaysIsNeverSent) {
+  bench.dial();
+  const std::string head = request("POST", "/", "content-length: 5\r\n");
+  const std::vector<std::function<void(Caller&)>> ways = {
+      [&](Caller& c) { bench.call(c, head, "123456"); },
+      [&](Caller& c) { bench.call(c, head, "1234"); },
+      [&](Caller& c) { bench.call(c, head, "123456", false); },
+      [&](Caller& c) { bench.call(c, head, "123", false), bench.link->body(c.id, "456", false); },
+      [&](Caller& c) { bench.call(c, head, "123", false), bench.link->body(c.id, "4", true); },
+      [&](Caller& c) { bench.call(c, head, "123", false), bench.link->end(c.id, {}); },
+  };
+  for (size_t i = 0; i < ways.size(); ++i) {
+    SCOPED_TRACE(i);
+    Caller c;
+    ways[i](c);
+    bench.settle();
+    ASSERT_TRUE(c.error);
+    EXPECT_EQ(c.error->reason, kBadRequest);
+    EXPECT_EQ(c.error->code, Code::kInvalidArgument);
+  }
+  for (const auto& c : raw.connections) {
+    EXPECT_EQ(c->text.find('6'), std::string::npos) << c->text;
+    EXPECT_TRUE(c->text.empty() || c->ended);
+  }
+}
+
+TEST_F(Http1LinkRaw, AHeadThatNobodyCouldReadFailsItsCallAlone) {
+  raw.always(std::string(kOk));
+  bench.dial();
+  Caller bad, good;
+  bench.call(bad, request("GET", "/", "no field\r\n"));
+  bench.call(good, request("GET", "/"));
+  bench.settle();
+  ASSERT_TRUE(bad.error);
+  EXPECT_EQ(bad.error->reason, kBadRequest);
+  EXPECT_EQ(good.status, 200);
 }
 
 TEST_F(Http1LinkRaw, MalformedRepliesFailTheCall) {

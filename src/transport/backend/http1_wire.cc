@@ -91,12 +91,12 @@ bool Http1Wire::read_head(std::string_view data, size_t& used) {
     return read_interim(head, rest);
   }
   keep_ = !head.close;
+  idle_limit = patience_of(head);
   if (call_->head_request || head.bodiless()) {
     used += size;
     finish(rest.size()).on_reply(head, rest.substr(0, 0), true);
     return false;
   }
-  idle_limit = patience_of(head);
   if (head.chunked) {
     phase_ = Phase::kChunked;
     decoder_.reset();

@@ -14,6 +14,9 @@ namespace colony::backend {
 // The reason of a call that an HTTP/2 backend has reset before its reply; the code is then the one that gRPC gives it.
 inline constexpr std::string_view kReset = "backend_reset";
 
+// The reason of a call whose request is none that can be sent: the backend has no part in it.
+inline constexpr std::string_view kBadRequest = "bad_request";
+
 std::unique_ptr<frame::Link> connect_http1(async::Loop& loop, async::Endpoint to, Deadline deadline,
                                            frame::Link::Events events);
 std::unique_ptr<frame::Link> connect_h2(async::Loop& loop, async::Endpoint to, Deadline deadline,

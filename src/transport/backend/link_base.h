@@ -41,10 +41,10 @@ class LinkBase : public frame::Link {
     Call& c = acquire(handler);
     http::RequestHead head;
     http::ParseError problem;
-    if (http::parse_request_head(block, head, problem) == http::ParseState::kComplete)
+    if (http::parse_inner_request_head(block, head, problem) == http::ParseState::kComplete)
       start(c, head, {}, body, end, deadline);
     else
-      doom(c, error("cannot be sent this head: " + std::string(problem.message), "bad_head", Retry::kNo));
+      doom(c, not_sendable(problem.message));
     return c.id();
   }
   void cancel(frame::CallId id) override {
@@ -87,6 +87,11 @@ class LinkBase : public frame::Link {
   Error no_connection(const Error& cause) const {
     Error e = error("takes no connection: " + cause.message, "connect_failed", Retry::kYes);
     if (cause.code == Code::kDeadlineExceeded) e.code = Code::kDeadlineExceeded;
+    return e;
+  }
+  Error not_sendable(std::string_view why) const {
+    Error e = error("cannot be sent this request: " + std::string(why), std::string(kBadRequest), Retry::kNo);
+    e.code = Code::kInvalidArgument;
     return e;
   }
   Error not_ready() const { return down_ ? *down_ : error("has no connection yet", "link_down", Retry::kYes); }

@@ -158,7 +158,7 @@ bool FramedLink::take_reply(Call& call, const Header& header, std::string_view p
   if (!call.in.take(body.size())) return bad_peer("a reply's body exceeds its credit");
   http::ReplyHead head;
   http::ParseError error;
-  const http::ParseState state = http::parse_reply_head(block, head, error);
+  const http::ParseState state = http::parse_inner_reply_head(block, head, error);
   if (state == http::ParseState::kBad) return bad_reply(call, error.message);
   if (state == http::ParseState::kNeedMore || head.block.size() != block.size())
     return bad_reply(call, "it is not one whole head");

@@ -183,9 +183,9 @@ bool ServerConnection::take_request(const Header& header, std::string_view paylo
 
   http::RequestHead head;
   http::ParseError error;
-  const http::ParseState state = http::parse_request_head(block, head, error);
+  const http::ParseState state = http::parse_inner_request_head(block, head, error);
   if (state != http::ParseState::kComplete || head.block.size() != block.size()) {
-    // WHY the link lives on: a client's long head may have passed the limits only with the lines that the proxy added.
+    // WHY the link lives on: the head is one client's, the link is everybody's.
     ++context_.stats.bad_requests;
     call.head_request_ = call.grpc_ = false;
     const int status = state == http::ParseState::kBad ? error.status : 400;

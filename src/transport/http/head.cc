@@ -228,8 +228,13 @@ std::string_view why_not_value(char c) {
 
 bool is_blank(char c) { return c == ' ' || c == '\t'; }
 
+struct Bounds {
+  size_t fields, bytes;
+};
+constexpr Bounds kOuter{kMaxFields, kMaxHeadBytes}, kInner{kMaxInnerFields, kMaxInnerHeadBytes};
+
 // From the first field, at `at`, to the empty line. kComplete: `at` is behind the empty line.
-ParseState parse_fields(bool request, const char*& at, const char* const end, HeadBase& head, Seen& seen,
+ParseState parse_fields(bool request, const char*& at, const char* const end, size_t most, HeadBase& head, Seen& seen,
                         ParseError& error) {
   const char* p = at;
   const char* const floor = head.start_line.data();
@@ -262,7 +267,7 @@ ParseState parse_fields(bool request, const char*& at, const char* const end, He
     while (value_end != value && is_blank(value_end[-1])) [[unlikely]]
       --value_end;
     p += 2;
-    if (f == first + kMaxFields) return bad(error, 431, "more than 100 fields");
+    if (f == first + most) return bad(error, 431, "more than 100 fields");
     f->name = {name, name_end};
     f->value = {value, value_end};
     f->line = {name, p};
@@ -357,14 +362,14 @@ ParseState read_target(RequestHead& head, const Seen& seen, ParseError& error) {
   return ParseState::kComplete;
 }
 
-ParseState more_or_too_large(std::string_view data, ParseState state, ParseError& error) {
-  if (state == ParseState::kNeedMore && data.size() >= kMaxHeadBytes)
+ParseState more_or_too_large(std::string_view data, const Bounds& bounds, ParseState state, ParseError& error) {
+  if (state == ParseState::kNeedMore && data.size() >= bounds.bytes)
     return bad(error, 431, "the head is larger than 64 KiB");
   return state;
 }
 
-ParseState parse_request(std::string_view data, RequestHead& head, ParseError& error) {
-  const char *const begin = data.data(), *const end = begin + std::min(data.size(), kMaxHeadBytes);
+ParseState parse_request(std::string_view data, const Bounds& bounds, RequestHead& head, ParseError& error) {
+  const char *const begin = data.data(), *const end = begin + std::min(data.size(), bounds.bytes);
   const char* p = skip(begin, end, kToken);
   if (p == end) return ParseState::kNeedMore;
   if (p == begin || *p != ' ') return bad(error, 400, "the request line does not begin with a method");
@@ -377,15 +382,15 @@ ParseState parse_request(std::string_view data, RequestHead& head, ParseError& e
   if (auto s = parse_version(p, end, head, error); s != ParseState::kComplete) return s;
   head.start_line = {begin, p};
   Seen seen;
-  if (auto s = parse_fields(true, p, end, head, seen, error); s != ParseState::kComplete) return s;
+  if (auto s = parse_fields(true, p, end, bounds.fields, head, seen, error); s != ParseState::kComplete) return s;
   head.block = {begin, p};
   if (!seen.has_host && !head.http10) return bad(error, 400, "Host is missing");
   head.expect_continue = seen.continue_expected;
   return read_target(head, seen, error);
 }
 
-ParseState parse_reply(std::string_view data, ReplyHead& head, ParseError& error) {
-  const char *const begin = data.data(), *const end = begin + std::min(data.size(), kMaxHeadBytes);
+ParseState parse_reply(std::string_view data, const Bounds& bounds, ReplyHead& head, ParseError& error) {
+  const char *const begin = data.data(), *const end = begin + std::min(data.size(), bounds.bytes);
   const char* p = begin;
   if (const Match now = match(p, end, "HTTP/1.1 "); now != Match::kYes) {
     const Match old = match(p, end, "HTTP/1.0 ");
@@ -409,7 +414,7 @@ ParseState parse_reply(std::string_view data, ReplyHead& head, ParseError& error
   p += 2;
   head.start_line = {begin, p};
   Seen seen;
-  if (auto s = parse_fields(false, p, end, head, seen, error); s != ParseState::kComplete) return s;
+  if (auto s = parse_fields(false, p, end, bounds.fields, head, seen, error); s != ParseState::kComplete) return s;
   head.block = {begin, p};
   if (head.status < 200 || head.status == 204) {
     if (head.chunked) return bad(error, 502, "Transfer-Encoding in a reply that has no body");
@@ -418,18 +423,31 @@ ParseState parse_reply(std::string_view data, ReplyHead& head, ParseError& error
   return ParseState::kComplete;
 }
 
+ParseState request_within(const Bounds& bounds, std::string_view data, RequestHead& head, ParseError& error) {
+  reset(head);
+  return more_or_too_large(data, bounds, parse_request(data, bounds, head, error), error);
+}
+
+ParseState reply_within(const Bounds& bounds, std::string_view data, ReplyHead& head, ParseError& error) {
+  reset(head);
+  const ParseState state = more_or_too_large(data, bounds, parse_reply(data, bounds, head, error), error);
+  if (state == ParseState::kBad) error.status = 502;
+  return state;
+}
+
 }  // namespace
 
 ParseState parse_request_head(std::string_view data, RequestHead& head, ParseError& error) {
-  reset(head);
-  return more_or_too_large(data, parse_request(data, head, error), error);
+  return request_within(kOuter, data, head, error);
 }
-
 ParseState parse_reply_head(std::string_view data, ReplyHead& head, ParseError& error) {
-  reset(head);
-  const ParseState state = more_or_too_large(data, parse_reply(data, head, error), error);
-  if (state == ParseState::kBad) error.status = 502;
-  return state;
+  return reply_within(kOuter, data, head, error);
+}
+ParseState parse_inner_request_head(std::string_view data, RequestHead& head, ParseError& error) {
+  return request_within(kInner, data, head, error);
+}
+ParseState parse_inner_reply_head(std::string_view data, ReplyHead& head, ParseError& error) {
+  return reply_within(kInner, data, head, error);
 }
 
 bool is_token(std::string_view s) {

@@ -13,6 +13,9 @@ namespace colony::http {
 
 inline constexpr size_t kMaxFields = 100;           // LIMIT: more is 431
 inline constexpr size_t kMaxHeadBytes = 64 * 1024;  // LIMIT: more is 431
+// Of a head that has passed those on its way in and travels on with lines of ours, some of which repeat its host.
+inline constexpr size_t kMaxInnerFields = kMaxFields + 16;
+inline constexpr size_t kMaxInnerHeadBytes = 4 * kMaxHeadBytes;
 
 // The names that many requests are asked for, found out once by the parser.
 enum class Name : uint8_t {
@@ -60,11 +63,11 @@ struct HeadBase {
   std::optional<uint64_t> content_length;
   uint32_t count = 0;
   uint32_t names = 0;  // one bit per Name that is among the fields
-  // WHY a union: 5 KB that the parser fills as far as it needs; clearing them would cost more than a usual parse. So a
+  // WHY a union: 8 KB that the parser fills as far as it needs; clearing them would cost more than a usual parse. So a
   // head may live on the stack of whoever parses.
   union Storage {
     Storage() {}  // NOLINT: deliberately uninitialised
-    Field field[kMaxFields];
+    Field field[kMaxInnerFields];
   } storage;
 
   std::span<const Field> fields() const { return {&storage.field[0], count}; }
@@ -103,6 +106,9 @@ struct ParseError {
 // before; unless kComplete is returned it holds nothing of use afterwards.
 ParseState parse_request_head(std::string_view data, RequestHead& head, ParseError& error);
 ParseState parse_reply_head(std::string_view data, ReplyHead& head, ParseError& error);
+// Of heads between the parts of Colony: the same within the inner bounds.
+ParseState parse_inner_request_head(std::string_view data, RequestHead& head, ParseError& error);
+ParseState parse_inner_reply_head(std::string_view data, ReplyHead& head, ParseError& error);
 
 // Appends the head without its hop-by-hop fields; `extra` ("name: value\r\n" lines) goes before the empty line.
 void append_forwardable(std::string& out, const HeadBase& head, std::string_view extra);

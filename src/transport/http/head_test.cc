@@ -307,6 +307,26 @@ TEST(RequestHead, knows_who_keeps_the_connection) {
         << lines;
 }
 
+TEST(RequestHead, on_its_way_inside_has_room_for_lines_of_ours) {
+  const auto with = [](size_t fields, size_t bytes) {
+    std::string text = "GET / HTTP/1.1\r\n";
+    for (size_t i = 1; i < fields; ++i) text += "a: b\r\n";
+    return text + "host: " + std::string(bytes, 'h') + "\r\n\r\n";
+  };
+  RequestHead head;
+  ParseError error;
+  for (const auto& text : {with(kMaxFields + 1, 1), with(1, kMaxHeadBytes)}) {
+    EXPECT_EQ(parse_request_head(text, head, error), ParseState::kBad);
+    EXPECT_EQ(error.status, 431);
+    EXPECT_EQ(parse_inner_request_head(text, head, error), ParseState::kComplete);
+    EXPECT_EQ(head.block.size(), text.size());
+  }
+  EXPECT_EQ(parse_inner_request_head(with(kMaxInnerFields, 1), head, error), ParseState::kComplete);
+  EXPECT_EQ(head.count, kMaxInnerFields);
+  for (const auto& text : {with(kMaxInnerFields + 1, 1), with(1, kMaxInnerHeadBytes)})
+    EXPECT_EQ(parse_inner_request_head(text, head, error), ParseState::kBad);
+}
+
 TEST(RequestHead, tells_grpc_from_its_relatives) {
   const auto with = [](const char* type) {
     const string text = string("POST / HTTP/1.1\r\nHost: a\r\nContent-Type: ") + type + "\r\n\r\n";
