@@ -25,6 +25,7 @@ struct RetryState {
   bool body_kept = false;    // all of the request that has come is still here
   bool idempotent = false;   // running it twice is the same as running it once
   bool other_ready = false;  // there is a replica, ready now, that this request has not tried
+  bool still_ready = false;  // the one that failed takes requests still: it has broken one connection of several
   int tries = 1;             // made so far, with the one that failed
   TimePoint now{};
   Deadline deadline = Deadline::never();
@@ -45,8 +46,10 @@ inline Retry may_retry(const RetryState& s) {
     case Failure::kNotTaken: return s.tries < kMostFreshTries ? Retry::kFree : Retry::kNo;
     // WHY only when another is ready: the refusal itself is an answer, and a better one than to wait for a deadline.
     case Failure::kRefused: return s.tries < kMostFreshTries && s.other_ready ? Retry::kBudget : Retry::kNo;
-    // A replica that is lost comes back, or another in its place: the request may wait for it.
-    case Failure::kLost: return s.idempotent && s.tries < kMostTries ? Retry::kBudget : Retry::kNo;
+    // A replica that is lost comes back, or another in its place: the request may wait for it. One that is there still
+    // comes back as nobody else: there is nothing to wait for.
+    case Failure::kLost:
+      return s.idempotent && s.tries < kMostTries && (s.other_ready || !s.still_ready) ? Retry::kBudget : Retry::kNo;
     case Failure::kBroken: return Retry::kNo;
   }
   return Retry::kNo;

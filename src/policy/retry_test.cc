@@ -33,6 +33,10 @@ TEST(Retry, WhatAReplicaMayHaveBegunMustBeIdempotent) {
   EXPECT_EQ(may_retry(s), Retry::kBudget);
   s.other_ready = false;
   EXPECT_EQ(may_retry(s), Retry::kBudget) << "it waits for the one that comes in place of the lost one";
+  s.still_ready = true;
+  EXPECT_EQ(may_retry(s), Retry::kNo) << "it is there still, and nobody comes in its place";
+  s.other_ready = true;
+  EXPECT_EQ(may_retry(s), Retry::kBudget);
   s.idempotent = false;
   EXPECT_EQ(may_retry(s), Retry::kNo);
   s = fresh(Failure::kLost);

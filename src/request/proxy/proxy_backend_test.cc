@@ -146,6 +146,65 @@ TEST_P(ProxyBackend, AnAddressThatLeavesTheTableFinishesWhatRuns) {
   EXPECT_EQ(w.reply(*c).body, "late");
 }
 
+// One connection of several breaks: the address is there still, so that waiting for another would be in vain.
+TEST(ProxyBackendHttp1, WhatBreaksOneConnectionIsAnsweredAtOnceAndHoldsUpNobody) {
+  for (int addresses : {1, 2}) {
+    SCOPED_TRACE(addresses);
+    ProxyWorld w;
+    std::vector<ReplicaRecord> records;
+    for (int i = 0; i < addresses; ++i) {
+      records.push_back(w.replica("r" + std::to_string(i)).record());
+      records.back().protocol = "http1";
+    }
+    w.deploy("app", "/", records, [](DeploymentRecord& d) {
+      d.runtime = "external";
+      d.models.clear();
+      d.max_queued_requests = 0;
+    });
+    for (int round = 0; round < 3; ++round) {
+      auto c = w.client();
+      c->send(ProxyWorld::text("GET", "/hold"));
+      // A connection that has rested may have been ended before: that is worth another one to the same address.
+      for (int tries = 0; tries < 2 * addresses && c->text.empty(); ++tries) {
+        TestReplica* now = nullptr;
+        const auto somewhere = [&] {
+          for (int i = 0; i < addresses; ++i)
+            if (TestReplica& r = w.replica("r" + std::to_string(i)); r.ongoing() == 1) now = &r;
+          return now != nullptr;
+        };
+        ASSERT_TRUE(w.until([&] { return somewhere() || !c->text.empty(); }, 1s));
+        if (now == nullptr) break;
+        w.loop().reset_all({now->address()});
+        ASSERT_TRUE(w.until([&] { return now->ongoing() == 0; }, 1s));
+        w.loop().run_for(10ms);
+      }
+      const WireReply reply = w.reply(*c, 100ms);
+      EXPECT_EQ(reply.status, 503);
+      EXPECT_TRUE(has(reply.head, "x-colony-reason: replica_lost")) << reply.head;
+      EXPECT_EQ(w.ask("GET", "/echo").status, 200);
+    }
+  }
+}
+
+TEST(ProxyBackendHttp1, AConnectionThatIsNotMadeInTimeIsNoDeadlineOfTheRequests) {
+  ProxyWorld w;
+  auto& r = w.replica("r1");
+  ReplicaRecord record = r.record();
+  record.protocol = "http1";
+  w.deploy("app", "/", {record}, [](DeploymentRecord& d) {
+    d.runtime = "external";
+    d.models.clear();
+  });
+  EXPECT_EQ(w.ask("GET", "/echo").status, 200);
+  w.loop().run_for(6s);  // no connection rests so long
+  w.loop().partition({r.address()});
+  auto c = w.client();
+  c->send(ProxyWorld::text("POST", "/echo", string(100'000, 'x')));  // larger than what is sent twice
+  const WireReply reply = w.reply(*c, 5s);
+  EXPECT_EQ(reply.status, 503) << reply.body;
+  EXPECT_TRUE(has(reply.head, "retry-after: ") && has(reply.body, "takes no connection")) << reply.head << reply.body;
+}
+
 // Only over HTTP/1.1; a request over h2c arrives without asking.
 TEST_P(ProxyBackend, AnUpgradeIsATunnelThatADrainEnds) {
   auto& r = w.replica("r1");

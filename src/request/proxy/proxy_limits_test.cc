@@ -1,5 +1,6 @@
 // The limits that hold over a whole proxy: memory and connections of all its loops, seen from outside and in the metrics.
 #include "request/proxy/test_world.h"
+#include "transport/backend/backend_test_support.h"
 
 namespace colony::proxy::testing {
 namespace {
@@ -53,6 +54,66 @@ TEST(ProxyLimits, ConnectionsAreCountedOverAllLoops) {
   clients[0].reset();
   w.loop().run_for(1s);
   EXPECT_EQ(w.ask("GET", "/echo").status, 200);
+}
+
+string fields(size_t n) {
+  string out;
+  for (size_t i = 0; i < n; ++i) out += "a" + std::to_string(i) + ": b\r\n";
+  return out;
+}
+
+// The lines that a proxy adds are not the client's.
+TEST(ProxyLimits, AHeadMayBeAsLargeAsTheLimitsSayWhoeverServesIt) {
+  for (const char* protocol : {"", "http1", "h2c"}) {
+    SCOPED_TRACE(protocol);
+    ProxyWorld w;
+    backend::testing::RawBackend raw(w.loop());
+    auto& r = w.replica("r1");
+    ReplicaRecord record = r.record();
+    record.protocol = protocol;
+    if (record.protocol == "http1") {
+      raw.always("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+      record.address = "backend";
+    }
+    w.deploy("app", "/", {record}, [&](DeploymentRecord& d) {
+      if (record.protocol.empty()) return;
+      d.runtime = "external";
+      d.models.clear();
+    });
+    const int good =
+        record.protocol == "h2c" ? 431 : 200;  // that server is ours, and has the same bounds for all of it
+    for (size_t n : {90, 99}) {
+      const WireReply reply = w.ask("GET", "/echo", {}, fields(n));
+      EXPECT_EQ(reply.status, n == 99 ? good : 200) << n << reply.head << reply.body;
+    }
+    const WireReply large = w.ask("GET", "/echo", {}, "x: " + string(65'400, 'x') + "\r\n");
+    EXPECT_EQ(large.status, good) << large.head << large.body;
+    const WireReply more = w.ask("GET", "/echo", {}, fields(100));
+    EXPECT_EQ(more.status, 431);
+    EXPECT_TRUE(has(more.head, "x-colony-reason: head_fields\r\n")) << more.head;
+    EXPECT_EQ(w.ask("GET", "/echo", {}, "x: " + string(65'600, 'x') + "\r\n").status, 431);
+  }
+}
+
+TEST(ProxyLimits, AServersHeadMayBeAsLargeToo) {
+  const string start = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n";
+  const string large = start + "x: " + string(65'536 - start.size() - 7, 'x') + "\r\n\r\n";
+  ASSERT_EQ(large.size(), 65'536u);
+  for (const string& head : {start + fields(99) + "\r\n", large}) {
+    ProxyWorld w;
+    backend::testing::RawBackend raw(w.loop());
+    raw.always(head + "ok");
+    w.deploy("app", "/", {{.id = "r1", .incarnation = 1, .address = "backend", .protocol = "http1"}},
+             [](DeploymentRecord& d) {
+               d.runtime = "external";
+               d.models.clear();
+             });
+    auto c = w.client();  // its reply is larger than what the tests' own reader takes
+    c->send(ProxyWorld::text("GET", "/x"));
+    EXPECT_TRUE(w.until([&] { return c->text.ends_with("\r\n\r\nok"); }, 1s));
+    EXPECT_TRUE(c->text.starts_with("HTTP/1.1 200 OK\r\n")) << c->text.substr(0, 300);
+    EXPECT_TRUE(has(c->text, "x-request-id: "));
+  }
 }
 
 TEST(ProxyLimits, WhatAConnectionMeetsIsCounted) {

@@ -169,6 +169,71 @@ TEST(ProxyRetry, ARequestThatMayNotUseTheFreeReplicaHoldsUpNobody) {
   EXPECT_EQ(w.reply(*first).body, "on b");
 }
 
+// Nor does it take a place in the queue from them.
+TEST(ProxyRetry, ARequestThatWaitsForAnotherReplicaCountsAgainstNoBound) {
+  for (int most : {0, 1}) {
+    SCOPED_TRACE(most);
+    ProxyWorld w;
+    auto &a = w.replica("a"), &b = w.replica("b");
+    const auto bounds = [&](DeploymentRecord& d) { d.max_ongoing_requests = 1, d.max_queued_requests = most; };
+    w.deploy("app", "/", {b.record()}, bounds);
+    auto busy = w.client();
+    busy->send(ProxyWorld::text("PUT", "/hold/busy", "x"));
+    ASSERT_TRUE(w.until([&] { return b.ongoing() == 1; }));
+    w.deploy("app", "/", {a.record(), b.record()}, bounds);
+    a.service.refuse = "replica_full";
+    auto first = w.client();
+    first->send(ProxyWorld::text("POST", "/hold/first", "x"));
+    ASSERT_TRUE(w.until([&] { return a.service.calls.size() == 1; }));
+    w.loop().run_for(10ms);
+    a.service.refuse.clear();
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(w.ask("POST", "/echo", "quick").body, "quick");
+    auto on_a = w.client();
+    on_a->send(ProxyWorld::text("POST", "/hold/a", "x"));
+    ASSERT_TRUE(w.until([&] { return a.ongoing() == 1; }, 1s));
+    std::vector<std::unique_ptr<RawPeer>> waiting;
+    for (int i = 0; i < most; ++i) {
+      waiting.push_back(w.client());
+      waiting.back()->send(ProxyWorld::text("POST", "/echo", "waits"));
+      w.loop().run_for(10ms);
+    }
+    EXPECT_TRUE(has(w.ask("POST", "/echo", "x").body, "queue_full")) << "the bound of the others is exact";
+    b.service.last().release("done");
+    ASSERT_TRUE(w.until([&] { return b.service.calls.size() == 2; }, 1s));
+    b.service.last().release("on b");
+    EXPECT_EQ(w.reply(*first).body, "on b");
+    for (auto& c : waiting) EXPECT_EQ(w.reply(*c).body, "waits");
+    a.service.last().release("end");
+    EXPECT_EQ(w.reply(*on_a).body, "end");
+  }
+}
+
+// The whole of it is here, but it is more than is kept for a second try.
+TEST(ProxyRetry, ALargeBodyOfUnknownLengthThatHasWaitedIsNotSentTwice) {
+  ProxyWorld w;
+  auto &a = w.replica("a"), &b = w.replica("b");
+  const auto one = [](DeploymentRecord& d) { d.max_ongoing_requests = 1; };
+  w.deploy("app", "/", {a.record()}, one);
+  auto busy = w.client(), large = w.client();
+  busy->send(ProxyWorld::text("PUT", "/hold/busy", "x"));
+  ASSERT_TRUE(w.until([&] { return a.ongoing() == 1; }));
+  large->send("PUT /hold/large HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
+  w.loop().run_for(10ms);
+  for (int i = 0; i < 2; ++i) large->send("c350\r\n" + string(0xc350, 'x') + "\r\n");
+  large->send("0\r\n\r\n");
+  w.loop().run_for(10ms);
+  a.service.last().release("done");
+  ASSERT_TRUE(w.until([&] { return a.service.calls.size() == 2; }, 1s));
+  a.service.last().take();
+  ASSERT_TRUE(w.until([&] { return a.service.last().body.size() == 100'003; }, 1s)) << a.service.last().body.size();
+  w.deploy("app", "/", {a.record(), b.record()}, one);
+  a.kill();
+  const WireReply reply = w.reply(*large, 1s);
+  EXPECT_EQ(reply.status, 503);
+  EXPECT_TRUE(has(reply.head, "x-colony-reason: replica_lost")) << reply.head;
+  EXPECT_TRUE(b.service.calls.empty());
+}
+
 TEST(ProxyRetry, AGrpcCallIsToldTheReasonAndWhenToComeBack) {
   ProxyWorld w;
   auto& a = w.replica("a");

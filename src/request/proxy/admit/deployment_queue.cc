@@ -147,7 +147,8 @@ policy::Admission DeploymentQueue::submit(Waiter& waiter, Deadline deadline) {
   CHECK(!removed_);
   const TimePoint now = loop_.now();
   retry_budget_.note_request(now);
-  if (waiting_ == 0 && !deadline.passed(now)) {
+  // Those that have tried a replica could not use what is free.
+  if (waiting_ == again_ && !deadline.passed(now)) {
     if (ReplicaLink* link = acquire(waiter, now)) {
       start(waiter, *link);
       return policy::Admission::kRun;
@@ -155,7 +156,7 @@ policy::Admission DeploymentQueue::submit(Waiter& waiter, Deadline deadline) {
   }
   const size_t slots = ready_links() * static_cast<size_t>(std::max(record_.max_ongoing_requests, 1));
   const auto decision = policy::admit({.slot_free = false,
-                                       .queued = gate_->queued(),
+                                       .queued = gate_->bounded(),
                                        .max_queued = max_queued(),
                                        .slots = slots,
                                        .mean_service = gate_->mean_service(),
@@ -182,6 +183,7 @@ void DeploymentQueue::push(Waiter& w, bool front) {
   CHECK(!w.waiting_);
   w.waiting_ = true;
   ++waiting_;
+  again_ += w.tries_ > 0;
   stats_->waiting(waiting_);
   w.previous_ = front ? nullptr : last_;
   w.next_ = front ? first_ : nullptr;
@@ -199,8 +201,9 @@ void DeploymentQueue::take(Waiter& w) {
   w.next_ = w.previous_ = nullptr;
   w.waiting_ = false;
   --waiting_;
+  again_ -= w.tries_ > 0;
   stats_->waiting(waiting_);
-  gate_->leave(index_);
+  gate_->leave(index_, w.tries_ > 0);
 }
 
 bool DeploymentQueue::may_start(ReplicaLink& link) {

@@ -76,8 +76,8 @@ class DeploymentQueue final : public SlotTaker {
 
   // kRun: on_slot() was called. kQueue: it will be, unless cancel() comes first. Not after remove().
   policy::Admission submit(Waiter& waiter, Deadline deadline);
-  // A request that was running and lost its replica: before all others, without regard to the bound, and to a replica that
-  // it has not tried.
+  // A request that was running and lost its replica: before all others, without regard to the bound or part in it, and to
+  // a replica that it has not tried.
   void submit_again(Waiter& waiter);
   // A replica is ready that this request has not tried.
   bool other_ready(const Waiter& waiter) const;
@@ -139,6 +139,7 @@ class DeploymentQueue final : public SlotTaker {
   Waiter* first_ = nullptr;
   Waiter* last_ = nullptr;
   size_t waiting_ = 0;
+  size_t again_ = 0;  // of them, those that have tried a replica
   size_t running_ = 0;
   size_t users_ = 0;
   uint32_t next_link_ = 0;

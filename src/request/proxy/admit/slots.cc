@@ -14,22 +14,22 @@ DeploymentGate::DeploymentGate(std::vector<async::Loop*> loops) {
 }
 
 bool DeploymentGate::enter(size_t index, size_t max_queued) {
-  uint32_t n = queued_.load();
+  uint32_t n = bounded_.load();
   do {
     if (n >= max_queued) return false;
-  } while (!queued_.compare_exchange_weak(n, n + 1));
+  } while (!bounded_.compare_exchange_weak(n, n + 1));
   per_loop_[index]->waiting.fetch_add(1);
   return true;
 }
 
 void DeploymentGate::enter_again(size_t index) {
-  queued_.fetch_add(1);
+  again_.fetch_add(1);
   per_loop_[index]->waiting.fetch_add(1);
 }
 
-void DeploymentGate::leave(size_t index) {
+void DeploymentGate::leave(size_t index, bool again) {
   per_loop_[index]->waiting.fetch_sub(1);
-  queued_.fetch_sub(1);
+  (again ? again_ : bounded_).fetch_sub(1);
 }
 
 void DeploymentGate::hand_over(size_t to, const std::shared_ptr<ReplicaSlots>& slots) {
@@ -44,7 +44,7 @@ void DeploymentGate::hand_over(size_t to, const std::shared_ptr<ReplicaSlots>& s
 void DeploymentGate::give_back(size_t index, const std::shared_ptr<ReplicaSlots>& slots) {
   slots->release();
   // Whoever began to wait while the slot was in hand has not seen it free.
-  if (per_loop_.size() == 1 || queued_.load() <= per_loop_[index]->waiting.load()) return;
+  if (per_loop_.size() == 1 || queued() <= per_loop_[index]->waiting.load()) return;
   for (size_t i = 0; i < per_loop_.size(); ++i) {
     if (i == index || per_loop_[i]->waiting.load() == 0) continue;
     per_loop_[i]->loop->post([self = shared_from_this(), i] {
@@ -56,7 +56,7 @@ void DeploymentGate::give_back(size_t index, const std::shared_ptr<ReplicaSlots>
 bool DeploymentGate::keep_released(size_t index, bool can_use, const std::shared_ptr<ReplicaSlots>& slots) {
   const size_t n = per_loop_.size();
   const size_t own = per_loop_[index]->waiting.load();
-  if (n > 1 && queued_.load() > own) {
+  if (n > 1 && queued() > own) {
     // In turn, beginning after the loop that was served last.
     const size_t start = turn_.fetch_add(1);
     for (size_t k = 0; k < n; ++k) {

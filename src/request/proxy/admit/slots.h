@@ -54,10 +54,12 @@ class DeploymentGate : public std::enable_shared_from_this<DeploymentGate> {
 
   // One more waits on that loop, unless `max_queued` over all loops do already.
   bool enter(size_t index, size_t max_queued);
-  // A second try of a request that was admitted once: not counted against the bound.
+  // A second try of a request that was admitted once: neither bounded nor counted against the bound of others.
   void enter_again(size_t index);
-  void leave(size_t index);
-  size_t queued() const { return queued_.load(); }
+  void leave(size_t index, bool again = false);
+  // All that wait. Never less than those that wait throughout the call.
+  size_t queued() const { return bounded_.load() + again_.load(); }
+  size_t bounded() const { return bounded_.load(); }  // what counts against `max_queued`
 
   // A slot is free again on loop `index`. True: keep it for one that waits there (only when that loop can use it).
   // False: it was given back, or handed to another loop.
@@ -77,7 +79,7 @@ class DeploymentGate : public std::enable_shared_from_this<DeploymentGate> {
   };
   void hand_over(size_t to, const std::shared_ptr<ReplicaSlots>& slots);
   std::vector<std::unique_ptr<PerLoop>> per_loop_;
-  std::atomic<uint32_t> queued_{0}, turn_{0};
+  std::atomic<uint32_t> bounded_{0}, again_{0}, turn_{0};
   std::atomic<int64_t> mean_service_{0};
 };
 

@@ -107,11 +107,9 @@ void Forward::on_body(std::string_view data) {
     case State::kFresh:
       if (body().size() + data.size() <= kReplayLimit) {
         // The end is here in a moment, or the turn ends: then head and body leave as one frame.
+        if (!gather_) uncredited_ += data.size();
         keep(data);
-        if (gather_)
-          exchange_->consumed(data.size());  // what is gathered is bounded, and nobody else's window waits for it
-        else
-          uncredited_ += data.size();
+        if (gather_) exchange_->consumed(data.size());  // bounded, and nobody else's window waits for it
         return;
       }
       uncredited_ += data.size();
@@ -127,6 +125,7 @@ void Forward::on_body(std::string_view data) {
     case State::kQueued:
       // Not said consumed: the client's window bounds what waits here.
       uncredited_ += data.size();
+      if (body().size() + data.size() > kReplayLimit) kept_whole_ = false;
       keep(data);
       return;
     case State::kRunning:

@@ -107,6 +107,7 @@ class Forward final : public http::ExchangeHandler, public Waiter {
   void drop_kept();
   void give_credit();
   void reply_head(const http::ReplyHead& head, std::string_view body, bool end);
+  void reply_with_id(const http::ReplyHead& head, std::string_view body, http::More more);
   void interim_reply(const http::ReplyHead& head);
   void note_grpc_status(std::string_view text);
   void reply_body(std::string_view data, bool end);

@@ -46,21 +46,30 @@ void Forward::reply_head(const http::ReplyHead& head, std::string_view body, boo
   else if (at_once_)
     free_slot_early(head, body);
   const http::More more = end ? http::More::kNo : http::More::kYes;
-  if (head.has(http::Name::kXRequestId)) {
+  if (head.has(http::Name::kXRequestId))
     exchange_->reply(head, body, more);
-  } else {
-    trailers_ = "x-request-id: ";
-    trailers_ += request_id_;
-    trailers_ += "\r\n";
-    if (tunnel_) append_upgrade_lines(trailers_, head);
-    drop_kept();
-    message_.clear();
-    head_size_ = 0;
-    http::append_forwardable(message_, head, trailers_);
-    trailers_.clear();
-    exchange_->reply(message_, body, more);
-  }
+  else
+    reply_with_id(head, body, more);
   if (!end) take_reply_credit(body.size());
+}
+
+// WHY it is parsed here: the replica's head may be as large as a head may be, and has a line more now.
+void Forward::reply_with_id(const http::ReplyHead& head, std::string_view body, http::More more) {
+  trailers_ = "x-request-id: ";
+  trailers_ += request_id_;
+  trailers_ += "\r\n";
+  if (tunnel_) append_upgrade_lines(trailers_, head);
+  drop_kept();
+  message_.clear();
+  head_size_ = 0;
+  http::append_forwardable(message_, head, trailers_);
+  trailers_.clear();
+  http::ReplyHead sent;
+  http::ParseError error;
+  if (http::parse_inner_reply_head(message_, sent, error) == http::ParseState::kComplete)
+    exchange_->reply(sent, body, more);
+  else
+    exchange_->abort(internal_error("the reply's head is malformed: " + std::string(error.message), "bad_reply"));
 }
 
 // What a slow client leaves unread of an answer that is made is no work of the replica's, and keeps nobody from it.
@@ -159,6 +168,7 @@ bool Forward::try_again(policy::Failure failure) {
                                           .body_kept = kept_whole_,
                                           .idempotent = idempotent_,
                                           .other_ready = deployment_->other_ready(*this),
+                                          .still_ready = link_->ready(),
                                           .tries = tries(),
                                           .now = now,
                                           .deadline = deadline_});
@@ -188,19 +198,23 @@ void Forward::call_failed(const Error& error) {
   if (try_again(failure)) return;
   const std::string lost = link_->record().id;
   // What ends a tunnel out of order may have been its client's or its protocol's doing.
-  end_call(failure == policy::Failure::kLost                 ? Outcome::kLost
-           : failure == policy::Failure::kBroken && !tunnel_ ? Outcome::kBad
-                                                             : Outcome::kNothing);
+  end_call(failure == policy::Failure::kLost ? Outcome::kLost
+           : failure == policy::Failure::kBroken && !tunnel_ && error.reason != backend::kBadRequest
+               ? Outcome::kBad
+               : Outcome::kNothing);
   if (reply_begun_) {
     deployment_->stats().replica_lost.add();
     exchange_->abort(error);
     return;
   }
-  if (error.code == Code::kDeadlineExceeded || deadline_.passed(shared_.loop.now())) {
+  // What was not taken has a time of the link's own in it: a connection that was not made in two seconds.
+  const bool too_late = error.code == Code::kDeadlineExceeded && error.retry != Retry::kYes;
+  if (too_late || deadline_.passed(shared_.loop.now())) {
     deployment_->stats().refused("deadline");
     answer(deadline_error());
     return;
   }
+  if (error.reason == backend::kBadRequest) return answer(error);
   deployment_->stats().replica_lost.add();
   if (grpc_ && error.reason == backend::kReset) return answer(error);
   answer(unavailable(fmt::format("replica {} was lost before it answered: {}", lost, error.message), "replica_lost"));
