@@ -198,8 +198,8 @@ Result<void> InferJob::encode(const runtime::InferReply& inferred) {
       reply_type = transform_type_;
       return {};
     }
-    case InferForm::kGrpc: oip::write_model_infer(inferred, id_, reply); return {};
-    case InferForm::kGrpcStream: oip::write_stream_infer(inferred, id_, reply); return {};
+    case InferForm::kGrpc: return oip::write_model_infer(inferred, id_, reply);
+    case InferForm::kGrpcStream: return oip::write_stream_infer(inferred, id_, reply);
   }
   return {};
 }

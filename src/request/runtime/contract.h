@@ -52,7 +52,10 @@ struct Tensor {
 Tensor own_tensor(std::string name, DataType type, std::vector<int64_t> shape, std::string bytes);
 // Product of the shape; an Error for negative dimensions or more than 2^40.
 Result<uint64_t> element_count(const std::vector<int64_t>& shape);
-std::string shape_text(const std::vector<int64_t>& shape);  // "[-1,2048]"
+// For errors, which must not carry what a request has of any length: "[-1,2048]", of at most 16 dimensions; a text cut at a
+// character's end.
+std::string shape_text(const std::vector<int64_t>& shape);
+std::string brief(std::string_view text, size_t most = 100);
 // Does the data fit shape and type? Walks the lengths of kBytes elements. The error names the tensor.
 Result<void> check_data(const Tensor& tensor);
 // The elements of a kBytes tensor, as views. The data must have passed check_data.
@@ -91,11 +94,14 @@ class CancelFlag {
 struct InferRequest {
   std::string model, version, id;
   std::vector<Tensor> inputs;
-  std::vector<std::string> outputs;  // wanted; empty: all
+  std::vector<std::string> outputs;  // wanted, each once (check_outputs); empty: all
   Deadline deadline = Deadline::never();
   std::shared_ptr<CancelFlag> cancel;
   std::shared_ptr<void> storage;  // keeps alive what `inputs` point into
 };
+
+// An output that is asked for many times would make a reply of any size out of a small request.
+Result<void> check_outputs(const std::vector<std::string>& wanted);
 
 struct InferReply {
   std::string model, version;

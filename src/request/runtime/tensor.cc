@@ -1,6 +1,7 @@
 // Tensors as values: names and sizes of the OIP datatypes, element counts, the layout of BYTES. Pure.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -91,16 +92,36 @@ Result<uint64_t> element_count(const std::vector<int64_t>& shape) {
   return zero ? 0 : count;
 }
 
-std::string shape_text(const std::vector<int64_t>& shape) { return fmt::format("[{}]", fmt::join(shape, ",")); }
+std::string shape_text(const std::vector<int64_t>& shape) {
+  constexpr size_t kMost = 16;
+  if (shape.size() <= kMost) return fmt::format("[{}]", fmt::join(shape, ","));
+  return fmt::format("[{},... {} dimensions]", fmt::join(shape.begin(), shape.begin() + kMost, ","), shape.size());
+}
+
+std::string brief(std::string_view text, size_t most) {
+  if (text.size() <= most) return std::string(text);
+  size_t n = most - 3;
+  while (n > 0 && (static_cast<unsigned char>(text[n]) & 0xC0) == 0x80) --n;
+  return std::string(text.substr(0, n)) + "...";
+}
+
+Result<void> check_outputs(const std::vector<std::string>& wanted) {
+  if (wanted.size() < 2) return {};
+  std::vector<std::string_view> names(wanted.begin(), wanted.end());
+  std::ranges::sort(names);
+  if (const auto twice = std::ranges::adjacent_find(names); twice != names.end())
+    return fail(invalid_argument(fmt::format("output '{}' is asked for twice", brief(*twice))));
+  return {};
+}
 
 Result<void> check_data(const Tensor& tensor) {
   auto count = element_count(tensor.shape);
-  if (!count) return fail(std::move(count.error()).within(fmt::format("tensor '{}'", tensor.name)));
+  if (!count) return fail(std::move(count.error()).within(fmt::format("tensor '{}'", brief(tensor.name))));
   if (tensor.type != DataType::kBytes) {
     const uint64_t want = *count * element_size(tensor.type);
     if (tensor.data.size() != want)
       return fail(
-          invalid_argument(fmt::format("tensor '{}': {} bytes of data, but {} {} takes {}", tensor.name,
+          invalid_argument(fmt::format("tensor '{}': {} bytes of data, but {} {} takes {}", brief(tensor.name),
                                        tensor.data.size(), to_string(tensor.type), shape_text(tensor.shape), want)));
     return {};
   }
@@ -109,17 +130,17 @@ Result<void> check_data(const Tensor& tensor) {
     uint32_t length = 0;
     if (rest.size() < sizeof length)
       return fail(invalid_argument(
-          fmt::format("tensor '{}': the data ends before BYTES element {} of {}", tensor.name, i, *count)));
+          fmt::format("tensor '{}': the data ends before BYTES element {} of {}", brief(tensor.name), i, *count)));
     std::memcpy(&length, rest.data(), sizeof length);
     rest.remove_prefix(sizeof length);
     if (rest.size() < length)
       return fail(invalid_argument(fmt::format("tensor '{}': BYTES element {} says {} bytes, but {} are left",
-                                               tensor.name, i, length, rest.size())));
+                                               brief(tensor.name), i, length, rest.size())));
     rest.remove_prefix(length);
   }
   if (!rest.empty())
     return fail(invalid_argument(fmt::format("tensor '{}': {} bytes are left after the {} BYTES elements of shape {}",
-                                             tensor.name, rest.size(), *count, shape_text(tensor.shape))));
+                                             brief(tensor.name), rest.size(), *count, shape_text(tensor.shape))));
   return {};
 }
 

@@ -49,6 +49,13 @@ TEST(Tensor, BytesElementsAreWalkedAndCounted) {
   EXPECT_FALSE(check_data(own_tensor("s", DataType::kBytes, {3}, data.substr(0, data.size() - 1))));
 }
 
+TEST(Tensor, ErrorsCarryNoMoreThanTheBeginningOfATextOrShape) {
+  EXPECT_EQ(brief("x"), "x");
+  EXPECT_EQ(brief(std::string(101, 'x')), std::string(97, 'x') + "...");
+  EXPECT_EQ(brief("\xC3\xA9\xC3\xA9\xC3\xA9", 5), "\xC3\xA9...");
+  EXPECT_EQ(shape_text(std::vector<int64_t>(17, 1)), "[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,... 17 dimensions]");
+}
+
 TEST(CancelFlag, RunsTheHookOnceWhoeverIsFirst) {
   CancelFlag early;
   int calls = 0;
@@ -96,6 +103,18 @@ TEST(Echo, GivesInputsBackAndNamesThemForAnUnknownOutput) {
   auto unknown = (*model)->infer(InferRequest(request));
   ASSERT_FALSE(unknown);
   EXPECT_NE(unknown.error().message.find("here: a, b"), std::string::npos);
+  // Many tensors are found the same way, the first of a name too, and an error names some of them.
+  request.inputs.clear();
+  for (int i = 999; i >= 0; --i)
+    request.inputs.push_back(own_tensor("t" + std::to_string(i), DataType::kInt8, {1}, "1"));
+  request.inputs.push_back(own_tensor("t7", DataType::kInt8, {1}, "2"));
+  request.outputs = {"t7", "t999"};
+  auto many = (*model)->infer(InferRequest(request));
+  ASSERT_TRUE(many);
+  EXPECT_EQ(many->outputs[0].name + many->outputs[1].name, "t7t999");
+  EXPECT_EQ(many->outputs[0].data, "1");
+  request.outputs = {std::string(1'000'000, 'u')};
+  EXPECT_LT((*model)->infer(std::move(request)).error().message.size(), 1'000u);
 }
 
 TEST(Echo, ARequestWithAnInputThatUserConfigCallsSlowTakesThatLongAndOthersDoNot) {

@@ -77,6 +77,8 @@ def main() -> None:
                            [value("a", free), value("b", free)], [value("sum", free), value("difference", free)]))
     scalar = tensor_type(FLOAT, [])
     write("scalar", model([node("Neg", ["x"], ["y"])], [value("x", scalar)], [value("y", scalar)]))
+    unknown = block(1, number(1, FLOAT))  # a tensor type without a shape: of any rank
+    write("unknown_rank", model([node("Neg", ["x"], ["y"])], [value("x", unknown)], [value("y", unknown)]))
     # An output that is a sequence of tensors: cannot be served.
     sequence = block(4, block(1, tensor_type(FLOAT, ["n"])))  # TypeProto.sequence_type
     write("sequence_output", model([node("SequenceConstruct", ["x"], ["y"])], [value("x", free)], [value("y", sequence)]))

@@ -14,6 +14,7 @@ namespace {
 using std::chrono::steady_clock;
 
 constexpr int64_t kMaxDelayMs = 60'000;
+constexpr size_t kShownNames = 400;                    // bytes of them in an error
 constexpr auto kSlice = std::chrono::milliseconds(1);  // how late a cancelled delay may notice it
 
 // What happens before a request with this input is answered: the thread is given away, or keeps a core busy.
@@ -50,6 +51,33 @@ Result<std::vector<Delay>> read_delays(const std::string& user_config) {
   return delays;
 }
 
+// The first of each name. Of a few tensors the list itself is the index; this runs on the loop, where thousands must not be
+// compared with thousands.
+class TensorIndex {
+ public:
+  explicit TensorIndex(const std::vector<Tensor>& tensors) : tensors_(tensors) {
+    if (tensors.size() <= kFew) return;
+    for (const auto& t : tensors) by_name_.push_back(&t);
+    std::ranges::sort(by_name_, [](const Tensor* a, const Tensor* b) {
+      const int order = a->name.compare(b->name);
+      return order != 0 ? order < 0 : a < b;
+    });
+  }
+  const Tensor* find(std::string_view name) const {
+    if (tensors_.size() <= kFew) {
+      const auto it = std::ranges::find(tensors_, name, &Tensor::name);
+      return it == tensors_.end() ? nullptr : &*it;
+    }
+    const auto it = std::ranges::lower_bound(by_name_, name, {}, &Tensor::name);
+    return it == by_name_.end() || (*it)->name != name ? nullptr : *it;
+  }
+
+ private:
+  static constexpr size_t kFew = 8;
+  const std::vector<Tensor>& tensors_;
+  std::vector<const Tensor*> by_name_;
+};
+
 class EchoModel final : public Model {
  public:
   EchoModel(std::string name, std::string version, std::vector<Delay> delays) : delays_(std::move(delays)) {
@@ -73,10 +101,11 @@ class EchoModel final : public Model {
     if (request.outputs.empty()) {
       reply.outputs = std::move(request.inputs);
     } else {
+      const TensorIndex index(request.inputs);
       for (const auto& wanted : request.outputs) {
-        auto it = std::ranges::find(request.inputs, wanted, &Tensor::name);
-        if (it == request.inputs.end()) return fail(unknown_output(wanted, request));
-        reply.outputs.push_back(*it);
+        const Tensor* const tensor = index.find(wanted);
+        if (!tensor) return fail(unknown_output(wanted, request));
+        reply.outputs.push_back(*tensor);
       }
     }
     for (auto& t : reply.outputs)
@@ -87,11 +116,14 @@ class EchoModel final : public Model {
  private:
   Error unknown_output(std::string_view wanted, const InferRequest& request) const {
     std::string names;
-    for (const auto& t : request.inputs) names += (names.empty() ? "" : ", ") + t.name;
+    for (const auto& t : request.inputs) {
+      if (names.size() > kShownNames) break;
+      names += (names.empty() ? "" : ", ") + brief(t.name);
+    }
     return invalid_argument(
         fmt::format("output '{}' is not among the tensors of this request; model '{}' gives its inputs "
                     "back, here: {}",
-                    wanted, info_.name, names.empty() ? "none" : names));
+                    brief(wanted), info_.name, names.empty() ? "none" : brief(names, kShownNames)));
   }
 
   ModelInfo info_;

@@ -18,7 +18,7 @@ namespace colony::runtime::oip {
 struct ReplyWish {
   std::string id;
   bool binary = false;                                         // parameters.binary_data_output
-  std::vector<std::pair<std::string, bool>> binary_by_output;  // outputs[].parameters.binary_data
+  std::vector<std::pair<std::string, bool>> binary_by_output;  // outputs[].parameters.binary_data, by name
 };
 
 struct ParsedInfer {
@@ -79,8 +79,9 @@ const std::vector<std::string>& server_extensions();
 
 // Raw contents are views into `message`, which `storage` keeps alive (null: the caller does). `to` is new.
 Result<void> parse_model_infer(std::string_view message, std::shared_ptr<void> storage, InferRequest& to);
-void write_model_infer(const InferReply& reply, const std::string& id, std::string& to);
-void write_stream_infer(const InferReply& reply, const std::string& id, std::string& to);
+// Refused: more than protobuf's 2 GiB.
+Result<void> write_model_infer(const InferReply& reply, const std::string& id, std::string& to);
+Result<void> write_stream_infer(const InferReply& reply, const std::string& id, std::string& to);
 std::string write_stream_error(const Error& error, const std::string& id);
 
 struct NamedModel {

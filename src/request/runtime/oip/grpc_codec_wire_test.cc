@@ -127,11 +127,33 @@ TEST(GrpcCodec, ErrorsNameTheField) {
   EXPECT_EQ(parse(std::string_view("\xff\xff")).error().message, "the message is no inference.ModelInferRequest");
 }
 
+TEST(GrpcCodec, TensorsDimensionsAndContentsAreBounded) {
+  auto many = request("INT8", {1});
+  for (int i = 0; i < 4096; ++i) *many.add_inputs() = many.inputs(0);
+  EXPECT_EQ(error(many), "inputs: more than 4096 tensors");
+  auto outputs = request("INT8", {1});
+  for (int i = 0; i < 4097; ++i) outputs.add_outputs()->set_name(std::to_string(i));
+  EXPECT_EQ(error(outputs), "outputs: more than 4096 tensors");
+  auto raws = request("INT8", {1});
+  for (int i = 0; i < 4097; ++i) raws.add_raw_input_contents("x");
+  EXPECT_EQ(error(raws), "raw_input_contents: more than 4096 elements");
+  EXPECT_EQ(error(request("INT8", std::vector<int64_t>(65, 1))), "inputs[0].shape: more than 64 dimensions");
+  auto twice = request("INT8", {1});
+  twice.add_raw_input_contents("x");
+  for (const char* name : {"x", "x"}) twice.add_outputs()->set_name(name);
+  EXPECT_EQ(error(twice), "output 'x' is asked for twice");
+  auto long_name = request("INT8", std::vector<int64_t>(64, 1'000));
+  long_name.mutable_inputs(0)->set_datatype(std::string(1'000'000, 'T'));
+  EXPECT_LT(error(long_name).size(), 400u);
+  long_name.mutable_inputs(0)->set_datatype("INT8");
+  EXPECT_LT(error(long_name).size(), 200u);
+}
+
 TEST(GrpcCodec, RepliesCarryRawContents) {
   const InferReply reply{"m", "1", {own_tensor("y", DataType::kInt16, {2}, "abcd")}};
   inference::ModelInferResponse out;
   std::string message;
-  write_model_infer(reply, "7", message);
+  ASSERT_TRUE(write_model_infer(reply, "7", message));
   ASSERT_TRUE(out.ParseFromString(message));
   EXPECT_EQ(out.id(), "7");
   EXPECT_EQ(out.outputs(0).datatype(), "INT16");

@@ -9,6 +9,8 @@
 #include "base/utf8.h"
 #include "request/runtime/oip/json_data.h"
 #include "request/runtime/oip/json_text.h"
+#include "request/runtime/oip/limits.h"
+#include "request/runtime/oip/loose_json.h"
 #include "request/runtime/oip/usual_json.h"
 
 namespace colony::runtime::oip {
@@ -16,46 +18,11 @@ namespace {
 
 namespace dom = simdjson::dom;
 
-constexpr size_t kMaxTensors = 4096;   // LIMIT: inputs, or outputs, of one request
-constexpr size_t kMaxDimensions = 64;  // LIMIT: of one tensor
-
 Error wrong(std::string_view path, dom::element value, std::string_view expected) {
   return invalid_argument(fmt::format("{}: {} given, expected {}", path, shown(value), expected));
 }
 Error wrong(const JsonPath& path, dom::element value, std::string_view expected) {
   return wrong(path.text(), value, expected);
-}
-
-// Python's and RapidJSON's writers put bare NaN and Infinity where JSON has no number for them; as quoted words they can
-// be read. Only called for a text that is no JSON as it stands.
-bool quote_bare_words(std::string_view text, std::string& out) {
-  bool in_string = false, changed = false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (in_string) {
-      out += c;
-      if (c == '\\' && i + 1 < text.size())
-        out += text[++i];
-      else if (c == '"')
-        in_string = false;
-      continue;
-    }
-    if (c == '"') in_string = true;
-    std::string_view word;
-    for (const std::string_view known :
-         {std::string_view("NaN"), std::string_view("Infinity"), std::string_view("-Infinity")})
-      if (text.substr(i).starts_with(known)) word = known;
-    if (word.empty()) {
-      out += c;
-      continue;
-    }
-    out += '"';
-    out += word;
-    out += '"';
-    i += word.size() - 1;
-    changed = true;
-  }
-  return changed;
 }
 
 class RequestReader {
@@ -111,13 +78,14 @@ class RequestReader {
     dom::element root;
     auto code = parser.parse(json.data(), json.size(), !whole).get(root);
     if (code != simdjson::SUCCESS) {
-      std::string quoted;
-      if (quote_bare_words(json, quoted)) code = parser.parse(quoted).get(root);
+      std::string loose;
+      text_.loosened = loosen(json, loose);
+      if (text_.loosened) code = parser.parse(loose).get(root);
     }
     if (code == simdjson::EMPTY) return fail(invalid_argument("the request has no body, expected a JSON object"));
     if (code != simdjson::SUCCESS)
       return fail(invalid_argument(fmt::format("the request is not valid JSON: {}", simdjson::error_message(code))));
-    most_ = json.size();
+    text_.size = json.size();
     return root;
   }
 
@@ -181,7 +149,7 @@ class RequestReader {
     if (!has_data)
       return fail(invalid_argument(
           path.at(".data: missing (or parameters.binary_data_size with the data after the JSON)").text()));
-    TRY(auto bytes, read_data(data, tensor.type, tensor.shape, *count, path.at(".data"), most_));
+    TRY(auto bytes, read_data(data, tensor.type, tensor.shape, *count, path.at(".data"), text_));
     auto owner = std::make_shared<std::string>(std::move(bytes));
     tensor.data = *owner;
     tensor.owner = std::move(owner);
@@ -239,7 +207,8 @@ class RequestReader {
       if (name.empty()) return fail(invalid_argument(path.at(".name: missing").text()));
       if (binary) out_.wish.binary_by_output.emplace_back(name, *binary);
     }
-    return {};
+    std::ranges::sort(out_.wish.binary_by_output);
+    return check_outputs(out_.request.outputs);
   }
 
   Result<std::optional<bool>> output_parameters(dom::element value, const JsonPath& path) {
@@ -302,14 +271,19 @@ class RequestReader {
 
   std::shared_ptr<std::string> body_;
   std::string_view tail_;
-  uint64_t most_ = 0;
+  JsonText text_;
   ParsedInfer& out_;
 };
 
 bool wants_binary(const ReplyWish& wish, std::string_view output) {
-  for (const auto& [name, binary] : wish.binary_by_output)
-    if (name == output) return binary;
-  return wish.binary;
+  const auto& by_output = wish.binary_by_output;
+  const auto it =
+      std::ranges::lower_bound(by_output, output, {}, [](const auto& w) { return std::string_view(w.first); });
+  return it != by_output.end() && it->first == output ? it->second : wish.binary;
+}
+
+Error too_large() {
+  return invalid_argument(fmt::format("the reply would have more than {} bytes; ask for fewer outputs", kMaxReply));
 }
 
 Result<void> put_data(JsonWriter& out, const Tensor& t) {
@@ -317,7 +291,7 @@ Result<void> put_data(JsonWriter& out, const Tensor& t) {
     return fail(
         invalid_argument(fmt::format("output '{}' is {}, which has no JSON form: ask for it with "
                                      "parameters.binary_data_output or outputs[].parameters.binary_data",
-                                     t.name, to_string(t.type))));
+                                     brief(t.name), to_string(t.type))));
   out.text("[");
   if (t.type == DataType::kBytes) {
     bool first = true;
@@ -326,12 +300,21 @@ Result<void> put_data(JsonWriter& out, const Tensor& t) {
         return fail(
             invalid_argument(fmt::format("output '{}' holds bytes that are no UTF-8 and have no JSON form: ask for "
                                          "it with parameters.binary_data_output",
-                                         t.name)));
+                                         brief(t.name))));
+      if (out.size() > kMaxReply) return fail(too_large());
       if (!std::exchange(first, false)) out.text(",");
       out.string(element);
     }
   } else {
-    out.elements(t.type, t.data);
+    // In pieces: how long the text becomes is only known when it is there.
+    constexpr size_t kPiece = size_t{1} << 24;
+    for (size_t at = 0; at < t.data.size(); at += kPiece) {
+      if (at > 0) {
+        if (out.size() > kMaxReply) return fail(too_large());
+        out.text(",");
+      }
+      out.elements(t.type, t.data.substr(at, kPiece));
+    }
   }
   out.text("]");
   return {};
@@ -392,8 +375,12 @@ Result<std::optional<size_t>> write_infer(const InferReply& reply, const ReplyWi
   size_t binary_bytes = 0;
   bool binary = false;
   // A usual reply grows no more: what stands around numbers, and numbers of usual length.
-  size_t room = 96 + reply.model.size() + reply.version.size() + wish.id.size();
-  for (const Tensor& t : reply.outputs) room += 96 + t.name.size() + 2 * t.data.size();
+  size_t room = 96 + reply.model.size() + reply.version.size() + wish.id.size(), bytes = 0;
+  for (const Tensor& t : reply.outputs) {
+    room += 96 + t.name.size() + 2 * t.data.size();
+    bytes += t.data.size();
+  }
+  if (bytes > kMaxReply) return fail(too_large());
   to.clear();
   to.reserve(room);
   JsonWriter out(to);
@@ -428,6 +415,7 @@ Result<std::optional<size_t>> write_infer(const InferReply& reply, const ReplyWi
   }
   out.text("]}");
   out.flush();
+  if (to.size() > kMaxReply - binary_bytes) return fail(too_large());
   if (!binary) return std::nullopt;
   const size_t json_length = to.size();
   to.reserve(json_length + binary_bytes);

@@ -134,6 +134,11 @@ TEST(InferJson, NanAndInfinityComeAndGoAsBareWords) {
   EXPECT_EQ(v[2], -std::numeric_limits<float>::infinity());
   EXPECT_THAT(echoed(body), HasSubstr("[NaN,Infinity,-Infinity,NaN]"));
   EXPECT_THAT(error(R"({"inputs":[],"id":"NaN)"), HasSubstr("is not valid JSON"));
+  // Nowhere else they are a value, and what stands for them inside means nothing from outside.
+  EXPECT_THAT(error(one("BYTES", "[1]", "[NaN]")), HasSubstr("NaN given, expected a string"));
+  EXPECT_THAT(error(one("INT32", "[1]", "[-Infinity]")), HasSubstr("-Infinity given, expected a whole number"));
+  EXPECT_THAT(error(R"({"inputs":[],"id":NaN})"), HasSubstr("id: NaN given, expected a string"));
+  EXPECT_THAT(error(one("FP32", "[1]", R"([{"":0}])")), HasSubstr("given, expected a number"));
 }
 
 TEST(InferJson, AnswersInTheShapeOfTheProtocol) {
@@ -268,6 +273,36 @@ TEST(InferJson, TensorsOfEveryLengthHaveTheirOwnSize) {
       EXPECT_EQ(parsed->request.inputs[0].data.size(), static_cast<size_t>(n * bytes)) << type << " of " << n;
     }
   }
+}
+
+TEST(InferJson, WholeNumbersBeyond64BitsAreNumbersToFloatingTypes) {
+  EXPECT_EQ(
+      values<float>(parse(one("FP32", "[1,2]", "[[100000000000000000000,-100000000000000000000]]"))->request.inputs[0]),
+      (std::vector<float>{1e20f, -1e20f}));
+  EXPECT_EQ(values<float>(parse(one("FP32", "[1]", "[ 3.4028235e+38 ]"))->request.inputs[0]),
+            (std::vector<float>{std::numeric_limits<float>::max()}));
+  EXPECT_THAT(error(one("UINT64", "[1]", "[18446744073709551616]")), HasSubstr("expected a whole number from 0 to"));
+  EXPECT_THAT(error(one("FP32", "[1]", "[0100000000000000000000]")), HasSubstr("is not valid JSON"));
+}
+
+TEST(InferJson, AnOutputIsAskedForOnce) {
+  const std::string input = R"({"inputs":[{"name":"x","datatype":"INT8","shape":[1],"data":[1]}],"outputs":[)";
+  EXPECT_EQ(error(input + R"({"name":"x"},{"name":"y"},{"name":"x"}]})"), "output 'x' is asked for twice");
+  const std::string name(1'000'000, 'n');
+  EXPECT_LT(error(input + "{\"name\":\"" + name + "\"},{\"name\":\"" + name + "\"}]}").size(), 200u);
+}
+
+TEST(InferJson, AReplyAboveTheBoundIsAnErrorBeforeMemoryIsTaken) {
+  // Never read: its size alone is too much.
+  static const char kByte = 0;
+  const Tensor huge{"y", DataType::kInt8, {}, {&kByte, size_t{1} << 31}, nullptr};
+  std::string text;
+  const auto refused = write_infer({"m", "1", {huge}}, {.binary = true}, text);
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("more than 2147483647 bytes"));
+  EXPECT_FALSE(write_model_infer({"m", "1", {huge}}, "", text));
+  EXPECT_FALSE(write_stream_infer({"m", "1", {huge}}, "", text));
+  EXPECT_EQ(text.capacity(), std::string().capacity());
 }
 
 TEST(Documents, HaveTritonsShape) {

@@ -10,6 +10,7 @@
 #include "base/utf8.h"
 #include "inference/grpc_service.pb.h"
 #include "request/runtime/oip/contract.h"
+#include "request/runtime/oip/limits.h"
 #include "request/runtime/oip/proto_wire.h"
 
 namespace colony::runtime::oip {
@@ -121,11 +122,12 @@ class RequestReader {
         case 3: TRY_VOID(text(f.bytes, request_.id)); break;
         case 5: TRY_VOID(input(f.bytes)); break;
         case 6: TRY_VOID(output(f.bytes)); break;
-        case 7: raw(f.bytes); break;
+        case 7: TRY_VOID(raw(f.bytes)); break;
         default: break;
       }
     }
     if (!reader.ok()) return fail(broken());
+    TRY_VOID(check_outputs(request_.outputs));
     return fill_in();
   }
 
@@ -136,14 +138,19 @@ class RequestReader {
   };
 
   // Usually they come behind the inputs.
-  void raw(std::string_view bytes) {
+  Result<void> raw(std::string_view bytes) {
+    if (raws_ == kMaxTensors) return fail(too_many("raw_input_contents", kMaxTensors, "elements"));
     if (raws_ < request_.inputs.size())
       request_.inputs[raws_].data = bytes;
     else
       early_.push_back({raws_, bytes});
     ++raws_;
+    return {};
   }
 
+  static Error too_many(std::string_view where, size_t most, std::string_view what) {
+    return invalid_argument(fmt::format("{}: more than {} {}", where, most, what));
+  }
   static Error broken() { return invalid_argument("the message is no inference.ModelInferRequest"); }
 
   static Result<void> text(std::string_view bytes, std::string& to) {
@@ -154,18 +161,22 @@ class RequestReader {
 
   Result<void> input(std::string_view message) {
     const size_t i = request_.inputs.size();
+    if (i == kMaxTensors) return fail(too_many("inputs", kMaxTensors, "tensors"));
     Tensor& tensor = request_.inputs.emplace_back();
     std::string_view datatype;
     WireReader reader(message);
     for (WireField f; reader.next(f);) {
       if (f.number == 3) {
-        TRY_VOID(dimensions(f, tensor.shape));
+        TRY_VOID(dimensions(f, tensor.shape, i));
       } else if (f.type == WireType::kBytes) {
         switch (f.number) {
           case 1: TRY_VOID(text(f.bytes, tensor.name)); break;
           case 2: datatype = f.bytes; break;
           case 4: TRY_VOID(parameter(f.bytes, "inputs", i)); break;
-          case 5: contents_.push_back({i, f.bytes}); break;
+          case 5:
+            if (contents_.size() == kMaxTensors) return fail(too_many("inputs", kMaxTensors, "contents"));
+            contents_.push_back({i, f.bytes});
+            break;
           default: break;
         }
       }
@@ -177,13 +188,14 @@ class RequestReader {
       return fail(invalid_argument(
           fmt::format("inputs[{}].datatype: '{}' given, expected one of BOOL, UINT8, UINT16, UINT32, UINT64, INT8, "
                       "INT16, INT32, INT64, FP16, BF16, FP32, FP64, BYTES",
-                      i, datatype)));
+                      i, brief(datatype))));
     tensor.type = *type;
     return {};
   }
 
   Result<void> output(std::string_view message) {
     const size_t i = request_.outputs.size();
+    if (i == kMaxTensors) return fail(too_many("outputs", kMaxTensors, "tensors"));
     std::string& name = request_.outputs.emplace_back();
     WireReader reader(message);
     for (WireField f; reader.next(f);) {
@@ -194,16 +206,20 @@ class RequestReader {
     return reader.ok() ? Result<void>() : fail(broken());
   }
 
-  static Result<void> dimensions(const WireField& f, std::vector<int64_t>& shape) {
-    if (f.type == WireType::kVarint) {
-      shape.push_back(static_cast<int64_t>(f.value));
-    } else if (f.type == WireType::kBytes) {
-      WireReader packed(f.bytes);
-      while (!packed.at_end()) {
-        uint64_t value = 0;
-        if (!packed.varint(value)) return fail(broken());
-        shape.push_back(static_cast<int64_t>(value));
-      }
+  static Result<void> dimensions(const WireField& f, std::vector<int64_t>& shape, size_t i) {
+    const auto add = [&](uint64_t value) -> Result<void> {
+      if (shape.size() == kMaxDimensions)
+        return fail(too_many(fmt::format("inputs[{}].shape", i), kMaxDimensions, "dimensions"));
+      shape.push_back(static_cast<int64_t>(value));
+      return {};
+    };
+    if (f.type == WireType::kVarint) return add(f.value);
+    if (f.type != WireType::kBytes) return {};
+    WireReader packed(f.bytes);
+    while (!packed.at_end()) {
+      uint64_t value = 0;
+      if (!packed.varint(value)) return fail(broken());
+      TRY_VOID(add(value));
     }
     return {};
   }
@@ -299,7 +315,10 @@ void put_response(WireWriter& out, const InferReply& reply, const std::string& i
 
 // `put` writes exactly `size` bytes.
 template <class F>
-void write(std::string& to, size_t size, F put) {
+Result<void> write(std::string& to, size_t size, F put) {
+  if (size > kMaxReply) [[unlikely]]
+    return fail(invalid_argument(
+        fmt::format("the reply would have {} bytes, more than {}; ask for fewer outputs", size, kMaxReply)));
   // WHY its own `size`: the library passes its capacity instead (libstdc++ 12).
   to.resize_and_overwrite(size, [&](char* begin, size_t) {
     WireWriter out(begin);
@@ -307,6 +326,7 @@ void write(std::string& to, size_t size, F put) {
     CHECK(out.at() == begin + size);
     return size;
   });
+  return {};
 }
 
 }  // namespace
@@ -316,14 +336,15 @@ Result<void> parse_model_infer(std::string_view message, std::shared_ptr<void> s
   return RequestReader(to).read(message);
 }
 
-void write_model_infer(const InferReply& reply, const std::string& id, std::string& to) {
-  write(to, response_size(reply, id), [&](WireWriter& out) { put_response(out, reply, id); });
+Result<void> write_model_infer(const InferReply& reply, const std::string& id, std::string& to) {
+  const size_t size = response_size(reply, id);
+  return write(to, size, [&](WireWriter& out) { put_response(out, reply, id); });
 }
 
-void write_stream_infer(const InferReply& reply, const std::string& id, std::string& to) {
+Result<void> write_stream_infer(const InferReply& reply, const std::string& id, std::string& to) {
   constexpr uint32_t kInferResponse = 2;
   const size_t size = response_size(reply, id);
-  write(to, bytes_field_size(size), [&](WireWriter& out) {
+  return write(to, bytes_field_size(size), [&](WireWriter& out) {
     out.begin_bytes(kInferResponse, size);
     put_response(out, reply, id);
   });

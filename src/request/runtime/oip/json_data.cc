@@ -8,8 +8,13 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <optional>
 #include <type_traits>
 #include <utility>
+
+#include "request/runtime/oip/json_text.h"
+#include "request/runtime/oip/loose_json.h"
+#include "request/runtime/oip/real.h"
 
 namespace colony::runtime::oip {
 namespace {
@@ -47,10 +52,25 @@ bool convert(dom::element e, T& to) {
     else
       return false;
   }
-  if constexpr (std::is_same_v<T, float>)
-    if (std::isfinite(v) && std::abs(v) > static_cast<double>(std::numeric_limits<T>::max())) return false;
-  to = static_cast<T>(v);
-  return true;
+  return narrow(v, to);
+}
+
+std::optional<double> bare_word(dom::element e) {
+  dom::object object;
+  int64_t sign = 0;
+  if (e.get_object().get(object) != simdjson::SUCCESS || object.size() != 1) return std::nullopt;
+  const dom::key_value_pair member = *object.begin();
+  if (!member.key.empty() || member.value.get_int64().get(sign) != simdjson::SUCCESS) return std::nullopt;
+  return oip::bare_word(sign);
+}
+
+template <class T>
+bool convert_word(dom::element e, T& to) {
+  if constexpr (std::is_floating_point_v<T>) {
+    const auto v = bare_word(e);
+    return v && narrow(*v, to);
+  }
+  return false;
 }
 
 std::string_view expectation(DataType type) {
@@ -152,16 +172,16 @@ Result<void> walk(dom::array list, Sink& sink, DataType type, const std::vector<
 // Values go where they will stay. The memory is the shape's; what the list has beyond it is counted and not kept.
 template <class T>
 Result<std::string> numbers(dom::array list, DataType type, const std::vector<int64_t>& shape, uint64_t count,
-                            const JsonPath& path, uint64_t most) {
+                            const JsonPath& path, const JsonText& text) {
   std::string out;
   Result<void> done;
-  const size_t size = count <= most ? count * sizeof(T) : 0;
+  const size_t size = count <= text.size ? count * sizeof(T) : 0;
   // WHY its own `size`: the library passes its capacity instead (libstdc++ 12).
   out.resize_and_overwrite(size, [&](char* data, size_t) {
     char* const end = data + size;
-    auto sink = [at = data, end](dom::element e) mutable {
+    auto sink = [at = data, end, loosened = text.loosened](dom::element e) mutable {
       T value;
-      if (!convert(e, value)) return false;
+      if (!convert(e, value) && !(loosened && convert_word(e, value))) return false;
       if (at != end) {
         std::memcpy(at, &value, sizeof value);
         at += sizeof value;
@@ -187,21 +207,54 @@ Result<std::string> strings(dom::array list, const std::vector<int64_t>& shape, 
   return out;
 }
 
+constexpr size_t kShown = 60;
+
+// Ends when there is enough for an error: a value may be all of a large request.
+void show(dom::element e, std::string& out) {
+  if (out.size() > kShown) return;
+  dom::array list;
+  dom::object object;
+  std::string_view text;
+  if (const auto word = bare_word(e)) {
+    append_json_elements(out, DataType::kFp64, {reinterpret_cast<const char*>(&*word), sizeof *word});
+  } else if (e.get_array().get(list) == simdjson::SUCCESS) {
+    out += '[';
+    for (auto it = list.begin(); it != list.end() && out.size() <= kShown; ++it) {
+      if (it != list.begin()) out += ',';
+      show(*it, out);
+    }
+    out += ']';
+  } else if (e.get_object().get(object) == simdjson::SUCCESS) {
+    out += '{';
+    for (auto it = object.begin(); it != object.end() && out.size() <= kShown; ++it) {
+      if (it != object.begin()) out += ',';
+      append_json_string(out, brief(it.key(), kShown));
+      out += ':';
+      show(it.value(), out);
+    }
+    out += '}';
+  } else if (e.get_string().get(text) == simdjson::SUCCESS) {
+    append_json_string(out, brief(text, kShown));
+  } else {
+    out += simdjson::minify(e);
+  }
+}
+
 }  // namespace
 
 std::string shown(const dom::element& value) {
-  std::string text = simdjson::minify(value);
-  if (text.size() > 60) text = text.substr(0, 57) + "...";
-  return text;
+  std::string text;
+  show(value, text);
+  return brief(text, kShown);
 }
 
 Result<std::string> read_data(const dom::element& data, DataType type, const std::vector<int64_t>& shape,
-                              uint64_t count, const JsonPath& path, uint64_t most) {
+                              uint64_t count, const JsonPath& path, const JsonText& text) {
   dom::array list;
   if (data.get_array().get(list) != simdjson::SUCCESS)
     return fail(
         invalid_argument(fmt::format("{}: {} given, expected a list of {} elements", path.text(), shown(data), count)));
-  const auto as = [&]<class T>(T) { return numbers<T>(list, type, shape, count, path, most); };
+  const auto as = [&]<class T>(T) { return numbers<T>(list, type, shape, count, path, text); };
   switch (type) {
     case DataType::kBool: return as(bool{});
     case DataType::kUint8: return as(uint8_t{});

@@ -32,6 +32,7 @@ class JsonWriter {
   // The elements of a numeric or BOOL tensor (not FP16, BF16, BYTES), with commas; the data must have passed check_data.
   // NaN and the infinities become the bare words NaN, Infinity, -Infinity, as Triton writes and its clients read them.
   void elements(DataType type, std::string_view data);
+  size_t size() const { return out_.size() + static_cast<size_t>(at_ - block_); }  // of all that was put
   void flush() {
     out_.append(block_, at_);
     at_ = block_;

@@ -56,11 +56,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const InferReply echo{"m", "1", ours.inputs};
   inference::ModelInferResponse reply;
   std::string written;
-  oip::write_model_infer(echo, ours.id, written);
+  CHECK(oip::write_model_infer(echo, ours.id, written));
   CHECK(reply.ParseFromString(written));
   compare(reply, ours);
   inference::ModelStreamInferResponse stream;
-  oip::write_stream_infer(echo, ours.id, written);
+  CHECK(oip::write_stream_infer(echo, ours.id, written));
   CHECK(stream.ParseFromString(written));
   compare(stream.infer_response(), ours);
   return 0;

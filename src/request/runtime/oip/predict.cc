@@ -6,23 +6,79 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "base/utf8.h"
 #include "request/runtime/oip/contract.h"
 #include "request/runtime/oip/json_text.h"
+#include "request/runtime/oip/limits.h"
+#include "request/runtime/oip/loose_json.h"
+#include "request/runtime/oip/real.h"
 
 namespace colony::runtime::oip {
 namespace {
 
 using nlohmann::json;
 
-constexpr size_t kMaxDepth = 32;  // LIMIT: dimensions of a tensor in this form
+constexpr size_t kMaxDepth = 32;    // LIMIT: dimensions of a tensor in this form
+constexpr size_t kMaxNesting = 64;  // LIMIT: lists and objects in one another; what walks the document calls itself
+constexpr size_t kShown = 60;
+
+// Ends when there is enough for an error: a value may be all of a large request.
+void show(const json& v, std::string& out) {
+  if (out.size() > kShown) return;
+  if (v.is_string()) {
+    append_json_string(out, brief(v.get_ref<const std::string&>(), kShown));
+  } else if (v.is_number_float()) {
+    const auto number = v.get<double>();
+    append_json_elements(out, DataType::kFp64, {reinterpret_cast<const char*>(&number), sizeof number});
+  } else if (v.is_structured()) {
+    out += v.is_array() ? '[' : '{';
+    for (auto it = v.begin(); it != v.end() && out.size() <= kShown; ++it) {
+      if (it != v.begin()) out += ',';
+      if (v.is_object()) {
+        append_json_string(out, brief(it.key(), kShown));
+        out += ':';
+      }
+      show(*it, out);
+    }
+    out += v.is_array() ? ']' : '}';
+  } else {
+    out += v.dump();
+  }
+}
 
 std::string shown(const json& v) {
-  std::string s = v.dump(-1, ' ', false, json::error_handler_t::replace);
-  return s.size() > 60 ? s.substr(0, 57) + "..." : s;
+  std::string text;
+  show(v, text);
+  return brief(text, kShown);
+}
+
+bool too_deep(std::string_view text) {
+  size_t depth = 0;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '"') {
+      in_string = !in_string;
+    } else if (in_string) {
+      i += c == '\\';
+    } else if (c == '[' || c == '{') {
+      if (++depth > kMaxNesting) return true;
+    } else if ((c == ']' || c == '}') && depth > 0) {
+      --depth;
+    }
+  }
+  return false;
+}
+
+// loosen() made objects of bare words.
+void restore_words(json& v) {
+  if (v.is_object() && v.size() == 1 && v.begin().key().empty() && v.begin()->is_number_integer()) {
+    v = bare_word(v.begin()->get<int64_t>());
+  } else if (v.is_structured()) {
+    for (json& e : v) restore_words(e);
+  }
 }
 
 Error wrong(std::string_view path, const json& v, std::string_view expected) {
@@ -45,8 +101,9 @@ bool append_integer(const json& v, std::string& out) {
 
 template <class T>
 bool append_real(const json& v, std::string& out) {
-  if (!v.is_number() || std::abs(v.get<double>()) > static_cast<double>(std::numeric_limits<T>::max())) return false;
-  append_raw(out, static_cast<T>(v.get<double>()));
+  T to;
+  if (!v.is_number() || !narrow(v.get<double>(), to)) return false;
+  append_raw(out, to);
   return true;
 }
 
@@ -136,8 +193,8 @@ Result<Tensor> read_tensor(const json& v, const ModelInfo& model, const std::str
   if (model.any_tensor) return TensorReader(guess(v), path).read(v, name);
   std::string names;
   for (const auto& t : model.inputs) names += (names.empty() ? "" : ", ") + t.name;
-  return fail(
-      invalid_argument(fmt::format("{}: input '{}' is unknown; model '{}' takes: {}", path, name, model.name, names)));
+  return fail(invalid_argument(
+      fmt::format("{}: input '{}' is unknown; model '{}' takes: {}", path, brief(name), model.name, names)));
 }
 
 Result<std::string> only_input(const ModelInfo& model, std::string_view path) {
@@ -145,6 +202,11 @@ Result<std::string> only_input(const ModelInfo& model, std::string_view path) {
   return fail(
       invalid_argument(fmt::format("{}: model '{}' has {} inputs, so each entry must be an object with their names",
                                    path, model.name, model.inputs.size())));
+}
+
+Result<void> check_count(std::string_view path, const json& by_name) {
+  if (by_name.size() <= kMaxTensors) return {};
+  return fail(invalid_argument(fmt::format("{}: more than {} tensors", path, kMaxTensors)));
 }
 
 Result<void> read_rows(const json& rows, const ModelInfo& model, InferRequest& request) {
@@ -155,6 +217,7 @@ Result<void> read_rows(const json& rows, const ModelInfo& model, InferRequest& r
     request.inputs.push_back(std::move(tensor));
     return {};
   }
+  TRY_VOID(check_count("instances[0]", rows.front()));
   for (const auto& [name, unused] : rows.front().items()) {
     json column = json::array();
     for (size_t i = 0; i < rows.size(); ++i) {
@@ -162,7 +225,7 @@ Result<void> read_rows(const json& rows, const ModelInfo& model, InferRequest& r
         return fail(wrong(fmt::format("instances[{}]", i), rows[i], "an object with the same names as instances[0]"));
       column.push_back(rows[i][name]);
     }
-    TRY(auto tensor, read_tensor(column, model, name, "instances." + name));
+    TRY(auto tensor, read_tensor(column, model, name, "instances." + brief(name)));
     request.inputs.push_back(std::move(tensor));
   }
   return {};
@@ -175,8 +238,9 @@ Result<void> read_columns(const json& inputs, const ModelInfo& model, InferReque
     request.inputs.push_back(std::move(tensor));
     return {};
   }
+  TRY_VOID(check_count("inputs", inputs));
   for (const auto& [name, v] : inputs.items()) {
-    TRY(auto tensor, read_tensor(v, model, name, "inputs." + name));
+    TRY(auto tensor, read_tensor(v, model, name, "inputs." + brief(name)));
     request.inputs.push_back(std::move(tensor));
   }
   return {};
@@ -190,15 +254,16 @@ class TensorWriter {
   Result<void> check() const {
     if (t_.type == DataType::kFp16 || t_.type == DataType::kBf16)
       return fail(invalid_argument(fmt::format("output '{}' is {}, which has no JSON form; use /v2/models/M/infer",
-                                               t_.name, to_string(t_.type))));
+                                               brief(t_.name), to_string(t_.type))));
     for (const auto e : elements_)
       if (!is_utf8(e))
         return fail(invalid_argument(
-            fmt::format("output '{}' holds bytes that are no UTF-8; use /v2/models/M/infer", t_.name)));
+            fmt::format("output '{}' holds bytes that are no UTF-8; use /v2/models/M/infer", brief(t_.name))));
     return {};
   }
   // Everything from dimension `dim` on, starting at element `at`, which moves along.
   void write(std::string& out, size_t dim, size_t& at) const {
+    if (out.size() > kMaxReply) return;  // write_predict() refuses it
     if (dim == t_.shape.size()) {
       if (t_.type == DataType::kBytes)
         append_json_string(out, elements_[at]);
@@ -223,7 +288,13 @@ class TensorWriter {
 }  // namespace
 
 Result<ParsedPredict> parse_predict(std::string_view body, const ModelInfo& model) {
-  const json root = json::parse(body, nullptr, false);
+  if (too_deep(body))
+    return fail(invalid_argument(fmt::format("the request is more than {} lists and objects deep", kMaxNesting)));
+  json root = json::parse(body, nullptr, false);
+  if (std::string loose; root.is_discarded() && loosen(body, loose)) {
+    root = json::parse(loose, nullptr, false);
+    restore_words(root);
+  }
   if (root.is_discarded()) return fail(invalid_argument("the request is not valid JSON"));
   if (!root.is_object()) return fail(wrong("request", root, "a JSON object"));
   const bool rows = root.contains("instances");
@@ -275,7 +346,11 @@ Result<std::string> write_predict(const InferReply& reply, bool rows) {
     }
     out += ']';
   }
-  return out + "}";
+  if (out.size() >= kMaxReply)
+    return fail(invalid_argument(
+        fmt::format("the reply would have more than {} bytes; use /v2/models/M/infer with binary data", kMaxReply)));
+  out += '}';
+  return out;
 }
 
 }  // namespace colony::runtime::oip

@@ -62,8 +62,37 @@ TEST(Predict, WrongRequestsAreNamedByTheirPlace) {
   EXPECT_THAT(error(R"({"instances":[[],2]})", kOne), HasSubstr("instances[1]: 2 given, expected a list"));
   EXPECT_THAT(error(R"({"instances":[]})", kOne), HasSubstr("at least one row"));
   EXPECT_THAT(error(R"({"inputs":{"z":[1]}})", kOne), HasSubstr("input 'z' is unknown; model 'm' takes: x"));
-  std::string deep(100, '[');
-  EXPECT_THAT(error("{\"instances\":" + deep + std::string(100, ']') + "}", kOne), HasSubstr("lists deep"));
+  const std::string deep = std::string(40, '[') + std::string(40, ']');
+  EXPECT_THAT(error("{\"instances\":" + deep + "}", kOne), HasSubstr("more than 32 lists deep"));
+  EXPECT_THAT(error(R"({"instances":1,"x":"[[[[\"[[[["})", kOne), HasSubstr("at least one row"));
+}
+
+TEST(Predict, ARequestThatIsNestedWithoutEndIsRefused) {
+  for (const std::string& open : {std::string("["), std::string(R"({"a":)")}) {
+    std::string nested;
+    for (int i = 0; i < 150'000; ++i) nested += open;
+    nested += "1" + std::string(150'000, open == "[" ? ']' : '}');
+    for (const char* field : {"instances", "inputs"})
+      EXPECT_EQ(error(std::string("{\"") + field + "\":" + nested + "}", kAny),
+                "the request is more than 64 lists and objects deep");
+  }
+}
+
+TEST(Predict, ErrorsAreShortWhateverTheRequestIs) {
+  const std::string name(1'000'000, 'n');
+  EXPECT_LT(error("{\"instances\":{\"" + name + "\":\"" + name + "\"}}", kOne).size(), 500u);
+  EXPECT_LT(error("{\"inputs\":{\"" + name + "\":[[1],2]}}", kAny).size(), 500u);
+}
+
+TEST(Predict, NumbersThatJsonHasNoWordFor) {
+  EXPECT_EQ(echoed(R"({"instances":[[NaN,1],[Infinity,-Infinity]]})", kOne),
+            R"({"predictions":[[NaN,1.0],[Infinity,-Infinity]]})");
+  EXPECT_EQ(echoed(R"({"instances":[NaN,1]})", kAny), R"({"predictions":[NaN,1.0]})");
+  EXPECT_THAT(error(R"({"inputs":{"a":[1],"b":[NaN]}})", kTwo),
+              HasSubstr("NaN given, expected a value that fits BYTES"));
+  EXPECT_EQ(echoed(R"({"instances":[[3.4028235e+38,100000000000000000000]]})", kOne),
+            R"({"predictions":[[3.4028235e+38,1e+20]]})");
+  EXPECT_THAT(error(R"({"instances":[[3.4028236e+38,1]]})", kOne), HasSubstr("fits FP32"));
 }
 
 }  // namespace

@@ -80,7 +80,7 @@ BENCHMARK(read_binary)->Arg(1)->Arg(150'528);
 std::string message_of(int64_t elements) {
   const InferReply reply = reply_of<float>(DataType::kFp32, elements);
   std::string message;
-  write_model_infer(reply, "7", message);
+  CHECK(write_model_infer(reply, "7", message));
   const std::string_view data = reply.outputs[0].data;
   const size_t raw = message.size() - data.size();
   message[message.rfind('\x32', raw - 1)] = '\x3a';
@@ -103,7 +103,7 @@ void write_message(benchmark::State& state) {
   size_t bytes = 0;
   for (auto _ : state) {
     std::string message;
-    write_model_infer(reply, "7", message);
+    CHECK(write_model_infer(reply, "7", message));
     bytes = message.size();
   }
   set_bytes(state, bytes);

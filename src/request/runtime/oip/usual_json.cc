@@ -10,6 +10,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "request/runtime/oip/real.h"
+
 namespace colony::runtime::oip {
 namespace {
 
@@ -78,7 +80,6 @@ class Cursor {
       if (!read_digits(digits, count)) return false;
     }
     const bool real = *p_ == '.' || *p_ == 'e' || *p_ == 'E';
-    if (!real && count > kMostDigits) return false;
     if (*p_ == '.') {
       ++p_;
       const int before = count;
@@ -106,10 +107,7 @@ class Cursor {
     } else if (std::from_chars(from, p_, v).ec != std::errc()) {
       return false;
     }
-    if constexpr (std::is_same_v<T, float>)
-      if (std::abs(v) > static_cast<double>(std::numeric_limits<T>::max())) return false;
-    to = static_cast<T>(v);
-    return true;
+    return narrow(v, to);
   }
 
  private:
@@ -271,7 +269,7 @@ bool read_usual(const std::string& json, ParsedInfer& to) {
       return false;
     }
   } while (in.more('}'));
-  return in.closed() && in.at_end() && !request.inputs.empty();
+  return in.closed() && in.at_end() && !request.inputs.empty() && check_outputs(request.outputs);
 }
 
 }  // namespace colony::runtime::oip

@@ -44,6 +44,11 @@ TEST(UsualJson, TakesWhatClientsSend) {
   EXPECT_TRUE(
       taken(one("FP64", "[4]", "[-0e0,4.9406564584124654e-300,1.7976931348623157e308,12345678901234567.891234]")));
   EXPECT_TRUE(taken(one("INT8", "[3]", "[-128,127,-0]")));
+  for (const char* type : {"FP32", "FP64"})
+    EXPECT_TRUE(taken(one(type, "[6]",
+                          "[3.4028235e+38,-3.4028235e+38,18446744073709551616,100000000000000000000,"
+                          "-9223372036854775809,9007199254740993]")))
+        << type;
 }
 
 TEST(UsualJson, LeavesTheRestToTheParser) {
@@ -55,10 +60,12 @@ TEST(UsualJson, LeavesTheRestToTheParser) {
                            "[1,2",      "[]",       "null",      "[1,2]]",         "[1,0x2]"})
     EXPECT_FALSE(taken(one("INT32", "[2]", data))) << data;
   for (const char* data : {"[1.]", "[.1]", "[1e]", "[1e+]", "[-]", "[01.5]", "[1e39]", "[NaN]", "[1.5.5]", "[1e5e5]",
-                           "[18446744073709551616]", "[1e400]", "[--1]", "[1-]"})
+                           "[3.4028236e+38]", "[1e400]", "[--1]", "[1-]"})
     EXPECT_FALSE(taken(one("FP32", "[1]", data))) << data;
   for (const char* shape : {"[]", "[0]", "[-1]", "[1.0]", "[1,]", "1", "[9999999999999]", "[4611686018427387904,8]"})
     EXPECT_FALSE(taken(one("FP32", shape, "[1]"))) << shape;
+  EXPECT_FALSE(taken(R"({"inputs":[{"name":"x","shape":[1],"datatype":"INT8","data":[1]}],
+                         "outputs":[{"name":"x"},{"name":"x"}]})"));
   EXPECT_FALSE(taken(one("BOOL", "[1]", "[true]")));
   EXPECT_FALSE(taken(one("BYTES", "[1]", "[\"a\"]")));
   EXPECT_FALSE(taken(one("FLOAT", "[1]", "[1]")));

@@ -15,7 +15,10 @@ namespace {
 
 std::string text(const TensorInfo& t) { return fmt::format("{} {}", to_string(t.type), shape_text(t.shape)); }
 
+// No dimensions: a scalar, or a model that says nothing of the shape. ONNX Runtime has the same answer for both, so what
+// comes is its own to judge.
 bool fits(const std::vector<int64_t>& shape, const std::vector<int64_t>& expected) {
+  if (expected.empty()) return true;
   return std::ranges::equal(shape, expected, [](int64_t got, int64_t want) { return want < 0 || got == want; });
 }
 
@@ -100,10 +103,10 @@ Result<std::vector<const Tensor*>> OnnxModel::match_inputs(const InferRequest& r
   for (const auto& given : request.inputs) {
     const auto it = std::ranges::find(info_.inputs, given.name, &TensorInfo::name);
     if (it == info_.inputs.end())
-      return fail(invalid_argument(
-          fmt::format("input '{}' is unknown; model '{}' takes: {}", given.name, info_.name, describe(info_.inputs))));
+      return fail(invalid_argument(fmt::format("input '{}' is unknown; model '{}' takes: {}", brief(given.name),
+                                               info_.name, describe(info_.inputs))));
     auto& slot = matched[static_cast<size_t>(it - info_.inputs.begin())];
-    if (slot) return fail(invalid_argument(fmt::format("input '{}' is given twice", given.name)));
+    if (slot) return fail(invalid_argument(fmt::format("input '{}' is given twice", brief(given.name))));
     slot = &given;
   }
   for (size_t i = 0; i < matched.size(); ++i) {
@@ -122,8 +125,8 @@ Result<std::vector<const char*>> OnnxModel::match_outputs(const InferRequest& re
   for (const auto& wanted : request.outputs) {
     const auto it = std::ranges::find(info_.outputs, wanted, &TensorInfo::name);
     if (it == info_.outputs.end())
-      return fail(invalid_argument(
-          fmt::format("output '{}' is unknown; model '{}' gives: {}", wanted, info_.name, describe(info_.outputs))));
+      return fail(invalid_argument(fmt::format("output '{}' is unknown; model '{}' gives: {}", brief(wanted),
+                                               info_.name, describe(info_.outputs))));
     if (std::ranges::find(names, std::string_view(it->name), [](const char* n) { return std::string_view(n); }) !=
         names.end())
       return fail(invalid_argument(fmt::format("output '{}' is asked for twice", wanted)));

@@ -136,6 +136,13 @@ TEST(Onnx, ComputesWithAnyLengthOfAFreeDimensionAndAnyOrderOfInputs) {
   EXPECT_EQ(one->outputs[0].name, "difference");
   auto scalar = load_ok(tiny("scalar"));
   EXPECT_EQ(infer(*scalar, {own_tensor("x", DataType::kFp32, {}, raw<float>({2}))})->outputs[0].data, raw<float>({-2}));
+  auto any = load_ok(tiny("unknown_rank"));
+  ASSERT_TRUE(any);
+  for (const auto& shape : {std::vector<int64_t>{}, {1}, {1, 1, 1}}) {
+    const auto reply = infer(*any, {own_tensor("x", DataType::kFp32, shape, raw<float>({2}))});
+    ASSERT_TRUE(reply) << reply.error().message;
+    EXPECT_EQ(reply->outputs[0].shape, shape);
+  }
 }
 
 TEST(Onnx, AnErrorNamesTheTensorWhatCameAndWhatIsExpected) {
