@@ -12,12 +12,14 @@
 
 #include "async/socket_address.h"
 #include "base/check.h"
+#include "base/log.h"
 
 namespace colony::async {
 namespace {
 
 constexpr Duration kLookAgain = 5ms;
 constexpr int kBacklog = 16;
+constexpr Duration kRest = 100ms;
 
 Result<SocketAddress> address_of(const std::string& path) { return parse_address({"unix:" + path}); }
 
@@ -90,10 +92,15 @@ Result<Descriptor> Descriptor::copy() const {
   return Descriptor(fd);
 }
 
+DescriptorLender::DescriptorLender(Loop& loop, std::string path, std::vector<Descriptor> lent)
+    : loop_(loop), path_(std::move(path)), lent_(std::move(lent)), rested_(loop, [this] {
+        if (!watch()) rested_.arm_after(kRest);
+      }) {}
+
 Result<std::unique_ptr<DescriptorLender>> DescriptorLender::open(Loop& loop, std::string path,
                                                                  std::vector<Descriptor> lent) {
   CHECK(!lent.empty() && lent.size() <= kMaxLent);
-  std::unique_ptr<DescriptorLender> out(new DescriptorLender(std::move(path), std::move(lent)));
+  std::unique_ptr<DescriptorLender> out(new DescriptorLender(loop, std::move(path), std::move(lent)));
   TRY(auto address, address_of(out->path_));
   out->socket_ = unix_socket();
   const int fd = out->socket_.get();
@@ -104,7 +111,7 @@ Result<std::unique_ptr<DescriptorLender>> DescriptorLender::open(Loop& loop, std
       ::lstat(out->path_.c_str(), &file) != 0)
     return fail(errno_error("listen on unix:" + out->path_, errno));
   out->inode_ = file.st_ino;
-  TRY(out->watch_, loop.watch_fd(fd, [lender = out.get()] { lender->serve(); }));
+  TRY_VOID(out->watch());
   return out;
 }
 
@@ -114,12 +121,29 @@ DescriptorLender::~DescriptorLender() {
   if (inode_ != 0 && ::lstat(path_.c_str(), &file) == 0 && file.st_ino == inode_) ::unlink(path_.c_str());
 }
 
+Result<void> DescriptorLender::watch() {
+  TRY(watch_, loop_.watch_fd(socket_.get(), [this] { serve(); }));
+  return {};
+}
+
 void DescriptorLender::serve() {
   for (int i = 0; i < kBacklog; ++i) {
     const Descriptor borrower(::accept4(socket_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-    if (borrower.get() < 0) return;
+    if (borrower.get() < 0) {
+      if (errno == EINTR || errno == ECONNABORTED) continue;
+      if (errno != EAGAIN) rest(errno);
+      return;
+    }
     if (same_user(borrower.get())) send(borrower.get(), lent_);
   }
+}
+
+// No descriptor or no memory is left: whoever asks waits in the backlog, and a watch would turn the loop for him without
+// rest.
+void DescriptorLender::rest(int why) {
+  LOG(warn, "lending at {} rests for 100 ms: {}", path_, errno_error("accept", why).message);
+  watch_.reset();
+  rested_.arm_after(kRest);
 }
 
 Task<Result<std::vector<Descriptor>>> borrow_descriptors(Loop& loop, std::string path, Deadline deadline) {

@@ -52,14 +52,18 @@ class DescriptorLender {
   DescriptorLender& operator=(const DescriptorLender&) = delete;
 
  private:
-  DescriptorLender(std::string path, std::vector<Descriptor> lent) : path_(std::move(path)), lent_(std::move(lent)) {}
+  DescriptorLender(Loop& loop, std::string path, std::vector<Descriptor> lent);
+  Result<void> watch();
   void serve();
+  void rest(int why);
 
+  Loop& loop_;
   std::string path_;
   std::vector<Descriptor> lent_;
   Descriptor socket_;
   uint64_t inode_ = 0;  // of the file that is ours
   std::unique_ptr<FdWatch> watch_;
+  Timer rested_;
 };
 
 // Copies of what is lent at `path`. Waits for a lender until the deadline; kUnavailable when none came.

@@ -2,11 +2,13 @@
 #include "async/descriptors.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "async/loop_test_support.h"
 #include "async/scope.h"
+#include "async/socket_address.h"
 
 namespace colony::async {
 namespace {
@@ -66,6 +68,37 @@ TEST(Descriptors, a_borrower_waits_for_its_lender_until_the_deadline) {
   alone.scope.spawn(alone.ask(folder.file("nothing"), 30ms));
   alone.run();
   EXPECT_FALSE(alone.got);
+}
+
+TEST(Descriptors, a_lender_without_free_descriptors_rests_and_lends_afterwards) {
+  test::EpollDriver driver;
+  test::TempDir folder;
+  const std::string path = folder.file("lent");
+  auto lender = *DescriptorLender::open(*driver.loop, path, pipe_ends());
+  auto address = parse_address({"unix:" + path});
+  ASSERT_TRUE(address);
+  const Descriptor first(::socket(AF_UNIX, SOCK_STREAM, 0)), second(::socket(AF_UNIX, SOCK_STREAM, 0));
+  const auto served = [](const Descriptor& borrower) {
+    char c = 0;
+    return ::recv(borrower.get(), &c, 1, MSG_DONTWAIT | MSG_PEEK) == 1;
+  };
+  // All code has run once before the limit: a sanitizer that meets a new type opens a pipe.
+  ASSERT_EQ(::connect(first.get(), address->get(), address->size), 0);
+  EXPECT_TRUE(driver.run_until([&] { return served(first); }));
+  ASSERT_EQ(::connect(second.get(), address->get(), address->size), 0);
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit none = before;
+  none.rlim_cur = 0;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  const uint64_t turns = driver.loop->turns();
+  const TimePoint start = driver.loop->now();
+  driver.run_until([&] { return driver.loop->now() - start >= 500ms; });
+  const uint64_t used = driver.loop->turns() - turns;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_LT(used, 2000u) << "the driver's own timer makes one turn per ms";
+  EXPECT_FALSE(served(second));
+  EXPECT_TRUE(driver.run_until([&] { return served(second); }));
 }
 
 TEST(Descriptors, the_file_of_a_successor_is_left_alone) {
