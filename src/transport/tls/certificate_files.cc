@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <filesystem>
 #include <set>
+#include <utility>
 
 #include "base/log.h"
 
@@ -21,7 +22,8 @@ constexpr Duration kSettle = 200ms;  // certificate and key are written one afte
 constexpr Duration kLookAnyway = 10s;
 
 std::string in_words(const ServerContext& context) {
-  return fmt::format("{}, good until {:%Y-%m-%d}", context.subject(),
+  return fmt::format("{}, good {} {:%Y-%m-%d}", context.subject(),
+                     context.expires() == WallTime::max() ? "beyond" : "until",
                      std::chrono::floor<std::chrono::seconds>(context.expires()));
 }
 
@@ -73,7 +75,8 @@ std::string CertificateFiles::fingerprint() const {
       out += "-;";
       continue;
     }
-    out += fmt::format("{}.{}.{}.{}.{};", s.st_dev, s.st_ino, s.st_size, s.st_mtim.tv_sec, s.st_mtim.tv_nsec);
+    out += fmt::format("{}.{}.{}.{}.{}.{}.{}.{:o}.{};", s.st_dev, s.st_ino, s.st_size, s.st_mtim.tv_sec,
+                       s.st_mtim.tv_nsec, s.st_ctim.tv_sec, s.st_ctim.tv_nsec, s.st_mode, s.st_uid);
   }
   return out;
 }
@@ -81,15 +84,19 @@ std::string CertificateFiles::fingerprint() const {
 void CertificateFiles::look() {
   timer_.arm_after(kLookAnyway);
   std::string now = fingerprint();
-  if (now == seen_) return;
+  const bool changed = now != seen_;
+  // WHY again what has failed: the reason may pass without a trace in the files (no descriptor was free, a folder was closed).
+  if (!changed && failure_.empty()) return;
   seen_ = std::move(now);
   auto context = ServerContext::load(files_);
   if (!context) {
+    if (std::exchange(failure_, context.error().message) == context.error().message && !changed) return;
     LOG(warn, "TLS certificate: the files have changed and are not taken, the old one stays: {}",
         context.error().message);
     on_reload_(Reload::kFailed);
     return;
   }
+  failure_.clear();
   current_ = std::move(*context);
   LOG(info, "TLS certificate: read again: {}", in_words(*current_));
   on_reload_(Reload::kDone);

@@ -1,5 +1,5 @@
 // Keeps the server's certificates in step with their files: a pair that was replaced is in use a moment later, one that is
-// broken is said and the old one stays. Watched by inotify on the folders (so a file that is renamed over, and the link
+// broken is said, tried again and the old one stays. Watched by inotify on the folders (so a file that is renamed over, and the link
 // swaps of Kubernetes, are seen), and looked at every ten seconds for what inotify cannot see (network file systems, a
 // link's target elsewhere). Any number of loops may use what it hands out.
 #pragma once
@@ -38,7 +38,8 @@ class CertificateFiles {
   const Files files_;
   ReloadFn on_reload_;
   std::shared_ptr<const ServerContext> current_;
-  std::string seen_;  // fingerprint of what was read last, well or not
+  std::string seen_;     // fingerprint of what was read last, well or not
+  std::string failure_;  // of the last reading; empty: it went well
   int inotify_ = -1;
   std::unique_ptr<async::FdWatch> watch_;
   async::Timer timer_;

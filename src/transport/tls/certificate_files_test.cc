@@ -2,6 +2,7 @@
 #include "transport/tls/certificate_files.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <filesystem>
 
@@ -41,7 +42,7 @@ TEST(CertificateFiles, a_new_pair_is_taken_and_a_broken_one_leaves_the_old_one_i
   EXPECT_EQ(s.failed, 1) << "certificate and key do not belong together";
   EXPECT_EQ(s.watched->current()->subject(), "CN=first");
   loop->run_for(60s);
-  EXPECT_EQ(s.failed, 1) << "what was refused is not read again and again";
+  EXPECT_EQ(s.failed, 1) << "what was refused for the same reason is not said again and again";
   write_file(s.files.cert, s.second.certificate_pem());
   loop->run_for(11s);
   EXPECT_EQ(s.done, 1);
@@ -50,6 +51,32 @@ TEST(CertificateFiles, a_new_pair_is_taken_and_a_broken_one_leaves_the_old_one_i
   loop->run_for(11s);
   EXPECT_EQ(s.failed, 2);
   EXPECT_EQ(s.watched->current()->subject(), "CN=second");
+}
+
+TEST(CertificateFiles, a_pair_that_could_not_be_read_for_a_while_is_taken_afterwards) {
+  auto loop = async::SimLoop::create({});
+  Server s(*loop);
+  testing::write_files(s.folder.path(), s.second);
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit none = before;
+  none.rlim_cur = 0;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  loop->run_for(25s);
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_EQ(s.failed, 1);
+  EXPECT_EQ(s.watched->current()->subject(), "CN=first");
+  loop->run_for(11s);
+  EXPECT_EQ(s.done, 1);
+  EXPECT_EQ(s.watched->current()->subject(), "CN=second");
+}
+
+TEST(CertificateFiles, a_changed_mode_is_a_change_of_the_file) {
+  auto loop = async::SimLoop::create({});
+  Server s(*loop);
+  fs::permissions(s.files.key, fs::perms::owner_read);
+  loop->run_for(11s);
+  EXPECT_EQ(s.done, 1);
 }
 
 TEST(CertificateFiles, a_first_pair_that_is_broken_is_an_error) {

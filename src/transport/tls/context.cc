@@ -54,10 +54,14 @@ Error wrong(std::string_view setting, const std::string& path, std::string_view 
                           "bad_certificate");
 }
 
+// A certificate may last longer than WallTime does: 99991231235959Z says that it has no end (RFC 5280, 4.1.2.5).
 WallTime wall_time_of(const ASN1_TIME* time) {
   std::tm parts{};
   if (time == nullptr || ASN1_TIME_to_tm(time, &parts) != 1) return WallTime::max();
-  return WallTime(std::chrono::seconds(::timegm(&parts)));
+  const std::chrono::sys_seconds at{std::chrono::seconds(::timegm(&parts))};
+  if (at > std::chrono::floor<std::chrono::seconds>(WallTime::max())) return WallTime::max();
+  if (at < std::chrono::ceil<std::chrono::seconds>(WallTime::min())) return WallTime::min();
+  return at;
 }
 
 }  // namespace

@@ -39,6 +39,17 @@ TEST(TlsContext, a_good_pair_says_whose_it_is_and_how_long_it_lasts) {
   EXPECT_LT(left, 25h);
 }
 
+TEST(TlsContext, a_certificate_without_an_end_outlasts_all_time_that_can_be_said) {
+  Folder f;
+  X509* own = f.server.certificate.get();
+  ASSERT_EQ(ASN1_TIME_set_string_X509(X509_getm_notAfter(own), "99991231235959Z"), 1);
+  X509_sign(own, f.authority.key.get(), EVP_sha256());
+  write_file(f.files.cert, f.server.certificate_pem());
+  auto context = ServerContext::load(f.files);
+  ASSERT_TRUE(context.has_value()) << context.error().message;
+  EXPECT_EQ((*context)->expires(), WallTime::max());
+}
+
 TEST(TlsContext, a_key_of_another_certificate_is_refused) {
   Folder f;
   write_file(f.files.key, f.other.key_pem());

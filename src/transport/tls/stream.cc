@@ -261,6 +261,12 @@ void TlsStream::show(std::string_view data, bool& gone) {
     again_.arm_after(Duration::zero());
 }
 
+void TlsStream::show_kept(bool& gone) {
+  if (!ready_ || !handler_ || paused_ || !show_again_ || kept_.empty()) return;
+  const std::string kept = std::exchange(kept_, {});
+  show(kept, gone);
+}
+
 void TlsStream::on_drained() {
   if (dead_) return;
   flush();
@@ -291,11 +297,8 @@ void TlsStream::end_of_turn() {
   gone_ = &gone;
   flush();
   if (ready_ && handler_ && !error_ && !dead_ && !paused_) {
-    if (show_again_ && !kept_.empty()) {
-      const std::string kept = std::exchange(kept_, {});
-      show(kept, gone);
-      if (gone) return;
-    }
+    show_kept(gone);
+    if (gone) return;
     if (end_owed_ && !paused_ && (kept_.empty() || !show_again_)) {
       end_owed_ = false;
       handler_->on_end();
@@ -313,7 +316,14 @@ Error TlsStream::broken(std::string_view doing) {
 
 // The stream is dead; whoever waits for the handshake, or else the handler, is told. The alert is on its way already.
 void TlsStream::report(bool& gone) {
-  if (std::exchange(dead_, true)) return;
+  if (dead_) return;
+  // The stream below may tell its end earlier in a turn than what is kept is shown again.
+  for (size_t had = 0; had != kept_.size();) {  // while the handler makes progress
+    had = kept_.size();
+    show_kept(gone);
+    if (gone) return;
+  }
+  dead_ = true;
   outbox_.clear();
   const Error error = std::move(*error_);
   if (on_handshake_) {

@@ -68,6 +68,7 @@ class TlsStream final : public async::Stream, private async::StreamHandler {
   void flush();        // outbox_ and the end of our half, encrypted, to the stream below
   void send_cipher();  // what OpenSSL has produced meanwhile
   Error broken(std::string_view doing);
+  void show_kept(bool& gone);
   void report(bool& gone);
   void end_of_turn();
 

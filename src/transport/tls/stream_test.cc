@@ -163,6 +163,25 @@ TEST(TlsStream, the_end_of_the_client_comes_after_what_it_said_also_to_a_paused_
   EXPECT_TRUE(w.session().ended);
 }
 
+TEST(TlsStream, a_connection_that_is_cut_is_lost_after_what_was_kept_is_shown_to_a_handler_that_resumes) {
+  World w;
+  auto c = w.client();
+  ASSERT_TRUE(c->handshake());
+  w.loop->run_ready();
+  w.session().appetite = 3;
+  c->send("onetwo");
+  w.loop->run_ready();
+  w.session().stream->pause();
+  c->stream->shutdown_write();
+  w.loop->run_for(1s);
+  EXPECT_EQ(w.session().closed, 0);
+  w.session().stream->resume();
+  w.loop->run_for(1s);
+  EXPECT_EQ(w.session().text, "onetwo");
+  EXPECT_EQ(w.session().closed, 1);
+  EXPECT_EQ(w.session().error.reason, "tls_truncated");
+}
+
 TEST(TlsStream, a_connection_that_is_cut_without_close_notify_is_lost_not_ended) {
   World w;
   auto c = w.client();
