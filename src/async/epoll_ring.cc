@@ -1,5 +1,6 @@
 // See epoll_ring.h. The accepting side takes memory and bells from a process that it does not trust to be well: memory that
-// could shrink would be a SIGBUS later, a bell that could block would stop the loop.
+// could shrink would be a SIGBUS later, a bell that could block would stop the loop. LIMIT: the ends share the bells, so a peer
+// that means harm can make one block later on; both ends run as one user, who can stop either process anyway.
 #include "async/epoll_ring.h"
 
 #include <fcntl.h>
