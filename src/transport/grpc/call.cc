@@ -41,7 +41,7 @@ void CallState::arm_deadline() {
   if (setup_.deadline.is_never()) return;
   timer_.emplace(loop_, [this] {
     Enter enter(*this);
-    const Error late = deadline_exceeded("the call's deadline has passed");
+    const Error late = deadline_exceeded("the call's deadline has passed", "deadline");
     send_status(&late);
     if (cancelled_) return;
     cancelled_ = true;

@@ -1,4 +1,6 @@
 // Unary and streaming calls: how the bytes of a request become messages for a method, and its answers bytes.
+#include <fmt/core.h>
+
 #include <utility>
 
 #include "base/check.h"
@@ -51,7 +53,7 @@ class Unary final : public CallOf<UnaryCall> {
       const auto state = next_message(message);
       if (state == MessageDecoder::State::kNeedMore) break;
       if (state == MessageDecoder::State::kBad) return give_up(message_error());
-      if (started_) return give_up(invalid_argument("a second message in the request of a unary method"));
+      if (started_ || !decoder_.at_boundary()) return give_up(wrong_count("more than one message"));
       started_ = true;
       fn_(message, *this);
       if (exchange_ == nullptr) return;
@@ -63,7 +65,7 @@ class Unary final : public CallOf<UnaryCall> {
     Enter enter(*this);
     if (failed_) return;
     if (!decoder_.at_boundary()) return give_up(invalid_argument("the request ends inside a message"));
-    if (!started_) give_up(invalid_argument("the request holds no message"));
+    if (!started_) give_up(wrong_count("no message"));
   }
 
   void finish(std::string_view message, Packed packed) override {
@@ -82,6 +84,11 @@ class Unary final : public CallOf<UnaryCall> {
   void on_cancel(std::function<void()> fn) override { on_cancel_ = std::move(fn); }
 
  private:
+  // gRPC's own servers answer so when a call has too many or too few messages for its method.
+  static Error wrong_count(std::string_view given) {
+    return unimplemented(fmt::format("{} in the request of a unary method, which has exactly one", given),
+                         "message_count");
+  }
   // The method has not been asked: nobody else will let go.
   void give_up(const Error& error) {
     failed_ = true;

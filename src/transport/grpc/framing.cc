@@ -4,6 +4,9 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <limits>
+
+#include "base/check.h"
 
 namespace colony::grpc {
 namespace {
@@ -24,6 +27,7 @@ size_t room_for(size_t whole, size_t here) {
 }  // namespace
 
 void append_prefix(std::string& out, size_t message_bytes, Packed packed) {
+  CHECK(message_bytes <= std::numeric_limits<uint32_t>::max());
   const auto n = static_cast<uint32_t>(message_bytes);
   const char prefix[kPrefixBytes] = {static_cast<char>(packed), static_cast<char>(n >> 24), static_cast<char>(n >> 16),
                                      static_cast<char>(n >> 8), static_cast<char>(n)};

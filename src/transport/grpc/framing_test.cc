@@ -148,6 +148,11 @@ TEST(MessageDecoder, RefusesACompressedMessageThatNothingAnnouncedAndAWrongFlag)
   EXPECT_EQ(wrong.error().code, Code::kInternal);
 }
 
+TEST(Framing, ALengthThatThePrefixCannotSayIsNeverCut) {
+  std::string out;
+  EXPECT_DEATH(append_prefix(out, size_t{1} << 32), "");
+}
+
 TEST(MessageDecoder, IsNotAtABoundaryInsideAMessage) {
   std::string wire;
   append_message(wire, "hello");

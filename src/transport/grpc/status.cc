@@ -83,6 +83,7 @@ std::string error_trailers(const Error& error) {
   std::string out = fmt::format("grpc-status: {}\r\ngrpc-message: {}\r\n", static_cast<int>(error.code),
                                 encode_message(error.message));
   if (is_word(error.reason)) out += fmt::format("x-colony-reason: {}\r\n", error.reason);
+  if (error.code == Code::kUnavailable) out += "retry-after: 1\r\ngrpc-retry-pushback-ms: 1000\r\n";
   return out;
 }
 

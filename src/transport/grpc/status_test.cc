@@ -17,6 +17,12 @@ TEST(GrpcStatus, AnErrorSurvivesTheWayThroughTrailers) {
   EXPECT_EQ(got.error().reason, sent.reason);
 }
 
+TEST(GrpcStatus, WhoIsUnavailableSaysWhenToComeBack) {
+  constexpr std::string_view kLines = "retry-after: 1\r\ngrpc-retry-pushback-ms: 1000\r\n";
+  EXPECT_TRUE(error_trailers(unavailable("full", "replica_full")).ends_with(kLines));
+  EXPECT_EQ(error_trailers(resource_exhausted("large", "message_too_large")).find("retry"), std::string::npos);
+}
+
 TEST(GrpcStatus, OkIsStatusZero) { EXPECT_TRUE(status_from_trailers(kOkTrailers)); }
 
 TEST(GrpcStatus, MissingOrWrongStatusIsUnknown) {
