@@ -16,11 +16,14 @@ constexpr std::string_view kService = "inference.GRPCInferenceService";
 constexpr size_t kStreamInFlight = 32;             // LIMIT: requests of one ModelStreamInfer not answered yet
 constexpr size_t kStreamBytes = size_t{16} << 20;  // LIMIT: of these requests and of answers that wait for the client
 
-// Packing and unpacking take time that only a thread of the pool has.
-Inbox::Cost cost(const Core& core, const grpc::Call& call) {
+constexpr size_t kStreamErrorBytes = 4096;     // LIMIT: of error_message, as of grpc-message
+constexpr size_t kMostHere = size_t{1} << 20;  // LIMIT: bytes of a message that is read on the loop
+
+// Packing, unpacking and reading large messages take time that only a thread of the pool has.
+Inbox::Cost cost(const Core& core, const grpc::Call& call, size_t message_bytes) {
   const bool plain =
       call.message_coding() == compress::Coding::kIdentity && call.reply_coding() == compress::Coding::kIdentity;
-  return core.table->cheap && plain ? Inbox::Cost::kCheap : Inbox::Cost::kHeavy;
+  return core.table->cheap && plain && message_bytes <= kMostHere ? Inbox::Cost::kCheap : Inbox::Cost::kHeavy;
 }
 
 void set_codings(InferJob& job, const grpc::Call& call) {
@@ -44,7 +47,8 @@ class UnaryInfer final : public InferClient {
     core_.opened();
     job_->deadline = core_.deadline_for(call.deadline());
     set_codings(*job_, call);
-    if (cost(core_, call) == Inbox::Cost::kCheap)
+    cost_ = cost(core_, call, message.size());
+    if (cost_ == Inbox::Cost::kCheap)
       job_->message = message;
     else
       keep_message(*job_, call, message);
@@ -57,7 +61,7 @@ class UnaryInfer final : public InferClient {
       const Error e = cancelled("the client has gone");
       on_inferred(&e);
     });
-    core_.inbox.submit(job, cost(core_, call_));
+    core_.inbox.submit(job, cost_);
     InferJob::give_back(std::move(job));  // this may be gone by now, and then nobody else holds it
   }
   void on_inferred(const Error* error) override {
@@ -75,13 +79,23 @@ class UnaryInfer final : public InferClient {
   Core& core_;
   grpc::UnaryCall& call_;
   std::shared_ptr<InferJob> job_;
+  Inbox::Cost cost_ = Inbox::Cost::kHeavy;
 };
 
-// ModelStreamInfer: answers leave in the order of the requests; an error is an answer and does not end the stream.
-class StreamInfer final : public grpc::StreamHandler {
+// Ends with a whole character: protobuf's strings are UTF-8.
+std::string_view cut(std::string_view text, size_t most) {
+  if (text.size() <= most) return text;
+  while (most > 0 && (static_cast<unsigned char>(text[most]) & 0xC0) == 0x80) --most;
+  return text.substr(0, most);
+}
+
+// ModelStreamInfer: answers leave in the order of the requests; an error is an answer and does not end the stream. What the
+// inbox has no place for stays with the client: one request waits here, the window of the stream closes behind it.
+class StreamInfer final : public grpc::StreamHandler, public RoomWaiter {
  public:
   StreamInfer(Core& core, grpc::StreamCall& call) : core_(core), call_(call) { core_.opened(); }
   ~StreamInfer() override {
+    if (waits_for_room_) core_.inbox.forget(*this);
     for (const auto& p : pending_) {
       core_.inbox.abandon(p->job);
       p->job->forget_client();
@@ -97,12 +111,19 @@ class StreamInfer final : public grpc::StreamHandler {
     set_codings(*pending->job, call_);
     const size_t size = message.size();
     keep_message(*pending->job, call_, message);
-    auto job = pending->job;
+    pending->cost = cost(core_, call_, size);
     pending->hold(size);
     pending_.push_back(std::move(pending));
-    if (full()) call_.pause();
-    core_.inbox.submit(job, cost(core_, call_));
-    InferJob::give_back(std::move(job));  // this may be gone by now
+    if (pending_.back()->cost == Inbox::Cost::kHeavy && !core_.inbox.has_room()) {
+      waits_for_room_ = true;
+      core_.inbox.await_room(*this);
+      return pause_or_resume();
+    }
+    submit_last();
+  }
+  void on_room() override {
+    waits_for_room_ = false;
+    submit_last();
   }
   void on_half_close() override {
     half_closed_ = true;
@@ -114,10 +135,16 @@ class StreamInfer final : public grpc::StreamHandler {
   struct Pending final : InferClient {
     explicit Pending(StreamInfer& s) : stream(s) {}
     void on_inferred(const Error* error) override {
-      answer = error ? oip::write_stream_error(*error, job->request_id()) : std::move(job->reply);
+      answer = error ? error_answer(*error) : std::move(job->reply);
       hold(answer.size());
       done = true;
       stream.flush();
+    }
+    std::string error_answer(const Error& error) const {
+      if (error.message.size() <= kStreamErrorBytes) return oip::write_stream_error(error, job->request_id());
+      Error shown = error;
+      shown.message = cut(error.message, kStreamErrorBytes);
+      return oip::write_stream_error(shown, job->request_id());
     }
     void hold(size_t n) {
       stream.held_ += n - bytes;
@@ -127,21 +154,37 @@ class StreamInfer final : public grpc::StreamHandler {
     std::shared_ptr<InferJob> job;
     std::string answer;
     size_t bytes = 0;  // of the stream's held_
+    Inbox::Cost cost = Inbox::Cost::kHeavy;
     bool done = false;
   };
 
+  void submit_last() {
+    auto job = pending_.back()->job;
+    const auto cost = pending_.back()->cost;
+    core_.inbox.submit(job, cost);
+    InferJob::give_back(std::move(job));
+    pause_or_resume();
+  }
   bool full() const { return pending_.size() >= kStreamInFlight || held_ >= kStreamBytes; }
+  void pause_or_resume() {
+    const bool pause = full() || waits_for_room_;
+    if (finished_ || pause == paused_) return;
+    paused_ = pause;
+    if (pause)
+      call_.pause();
+    else
+      call_.resume();
+  }
   void flush() {
     if (finished_) return;
-    const bool was_full = full();
     while (!pending_.empty() && pending_.front()->done && call_.writable() > 0) {
       const auto front = std::move(pending_.front());
       pending_.pop_front();
       front->hold(0);
       call_.send(front->answer, packed(*front->job));
     }
-    if (was_full && !full()) call_.resume();
-    if (half_closed_ && pending_.empty()) {
+    pause_or_resume();
+    if (!finished_ && half_closed_ && pending_.empty()) {
       finished_ = true;
       call_.finish();
     }
@@ -151,7 +194,7 @@ class StreamInfer final : public grpc::StreamHandler {
   grpc::StreamCall& call_;
   std::deque<std::unique_ptr<Pending>> pending_;
   size_t held_ = 0;
-  bool half_closed_ = false, finished_ = false;
+  bool half_closed_ = false, finished_ = false, paused_ = false, waits_for_room_ = false;
 };
 
 std::string path(std::string_view method) { return "/" + std::string(kService) + "/" + std::string(method); }

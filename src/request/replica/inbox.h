@@ -31,12 +31,23 @@ class Job {
   std::shared_ptr<runtime::CancelFlag> cancel;  // made by the inbox when the job does not run at once
   uint64_t waited_ns = 0;                       // in the inbox and in the pool's queue
 
+ protected:
+  TimePoint submitted_{};
+
  private:
   friend class Inbox;
   enum class Stage : uint8_t { kNew, kWaiting, kRunning, kOver };
   Stage stage_ = Stage::kNew;
-  TimePoint submitted_{};
   std::optional<async::Timer> timer_;
+};
+
+// Whoever can leave its work with the sender until there is a place for it.
+class RoomWaiter {
+ public:
+  virtual void on_room() = 0;  // the loop; once for each await_room(); heavy work that is submitted now is not refused
+
+ protected:
+  ~RoomWaiter() = default;
 };
 
 struct InboxStats {
@@ -53,6 +64,9 @@ class Inbox {
   void set_max_ongoing(size_t n) { max_ongoing_ = n; }
   enum class Cost : uint8_t { kCheap, kHeavy };  // kCheap: microseconds, runs on the loop
   void submit(std::shared_ptr<Job> job, Cost cost);
+  bool has_room() const { return running_.size() < max_ongoing_ || waiting_.size() < max_ongoing_; }
+  void await_room(RoomWaiter& waiter) { room_waiters_.push_back(&waiter); }
+  void forget(RoomWaiter& waiter) { std::erase(room_waiters_, &waiter); }
   // Nobody wants the outcome any more: no finish() will come.
   void abandon(const std::shared_ptr<Job>& job);
 
@@ -71,12 +85,16 @@ class Inbox {
   void ran(const std::shared_ptr<Job>& job);
   void expire(Job& job);
   void take_next();
+  void room_came();
+  void offer_room();
 
   async::Loop& loop_;
   async::BlockingPool& pool_;
   size_t max_ongoing_ = 1;
   std::deque<std::shared_ptr<Job>> waiting_;
   std::unordered_set<std::shared_ptr<Job>> running_;
+  std::deque<RoomWaiter*> room_waiters_;
+  async::Timer offer_;
   InboxStats stats_;
   async::Scope scope_;
   async::Signal idle_;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <new>
 
 #include "base/check.h"
 
@@ -20,6 +21,8 @@ constexpr size_t kSpareBytes = 16 * 1024;  // LIMIT: of each of their texts
 constexpr uint32_t kMeasuredOf = 16;       // every so many jobs on the loop are measured
 
 }  // namespace
+
+Error out_of_memory() { return unavailable("no memory is left for this request", "out_of_memory"); }
 
 // Pool threads have no loop whose clock they could ask; these readings feed statistics only.
 class InferJob::StopWatch {
@@ -83,8 +86,19 @@ void InferJob::run() {
   const bool on_loop = !cancel, measured = !on_loop || core_.cheap_jobs++ % kMeasuredOf == 0;
   if (!measured) laps_ = core_.cheap_laps;
   StopWatch watch(measured);
-  if (auto done = work(watch); !done) error_ = std::move(done).error();
+  if (auto done = guarded_work(watch); !done) error_ = std::move(done).error();
   if (on_loop && measured && !error_) core_.cheap_laps = laps_;
+}
+
+// Models and libraries throw, and memory can end: that is the end of this request, not of the others.
+Result<void> InferJob::guarded_work(StopWatch& watch) {
+  try {
+    return work(watch);
+  } catch (const std::bad_alloc&) {
+    return fail(out_of_memory());
+  } catch (const std::exception& e) {
+    return fail(internal_error(fmt::format("the request could not be worked on: {}", e.what())));
+  }
 }
 
 Result<void> InferJob::work(StopWatch& watch) {
@@ -114,7 +128,8 @@ Result<void> InferJob::unpack() {
   constexpr size_t kPiece = 4 * 1024;
   compress::Decompressor unpacker(coding, max_body);
   auto plain = std::make_shared<std::string>();
-  align_tensors(*plain);
+  const auto given = json_length;
+  if (given.value_or(0) <= max_body) align_tensors(*plain);
   const bool grpc = form_ == InferForm::kGrpc || form_ == InferForm::kGrpcStream;
   for (std::string_view rest = grpc ? message : std::string_view(*body); !rest.empty();
        rest.remove_prefix(std::min(kPiece, rest.size()))) {
@@ -129,6 +144,11 @@ Result<void> InferJob::unpack() {
     return fail(std::move(e));
   }
   TRY_VOID(unpacker.finish());
+  // It lies: then the numbers that are told are those that came.
+  if (given != json_length && *json_length > plain->size()) {
+    plain->erase(0, *json_length - *given);
+    json_length = given;
+  }
   body = std::move(plain);
   message = *body;
   return {};
@@ -169,8 +189,9 @@ Result<void> InferJob::decode() {
     case InferForm::kGrpc:
     case InferForm::kGrpcStream: {
       auto& request = parsed_.request;
-      TRY_VOID(oip::parse_model_infer(message, body, request));
+      const auto parsed = oip::parse_model_infer(message, body, request);
       id_ = request.id;
+      if (!parsed) return fail(parsed.error());
       TRY(model, table_->get(request.model, request.version));
       return {};
     }
@@ -208,7 +229,10 @@ void InferJob::finish(const Error* refused) {
   // While it still runs (its deadline passed), run()'s members belong to the pool's thread.
   const Error* error = refused ? refused : error_ ? &*error_ : nullptr;
   whole_ = refused == nullptr;
-  if (whole_) account(error);
+  if (whole_)
+    account(error);
+  else if (model && form_ != InferForm::kGrpc && form_ != InferForm::kGrpcStream)  // theirs is the pool's to set
+    model->statistics.fail.add(static_cast<uint64_t>((core_.loop.now() - submitted_).count()));
   if (client_) std::exchange(client_, nullptr)->on_inferred(error);
 }
 

@@ -22,6 +22,9 @@ enum class InferForm : uint8_t {
   kGrpcStream,  // the same -> ModelStreamInferResponse
 };
 
+// For one request: others have memory yet.
+Error out_of_memory();
+
 // Who waits for the outcome. The loop; at most once; not after the job was abandoned.
 class InferClient {
  public:
@@ -70,6 +73,7 @@ class InferJob final : public Job {
  private:
   class StopWatch;
   Result<void> work(StopWatch& watch);
+  Result<void> guarded_work(StopWatch& watch);
   Result<void> unpack();
   Result<void> decode();
   Result<void> encode(const runtime::InferReply& inferred);

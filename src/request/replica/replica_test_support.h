@@ -45,6 +45,7 @@ struct FakeWorld {
   std::atomic<int> loads{0}, infers{0}, cancelled{0}, live{0};  // models run on several threads in some tests
   std::string fail_load;                                        // the next load fails with this
   std::string fail_infer;                                       // every inference does
+  std::function<void()> on_infer;                               // called in every inference
 };
 
 // Answers one tensor "said", BYTES [1]: "PATH:first input's bytes".
@@ -62,6 +63,7 @@ class FakeModel final : public runtime::Model {
   const runtime::ModelInfo& info() const override { return info_; }
   Result<runtime::InferReply> infer(runtime::InferRequest&& request) override {
     ++world_.infers;
+    if (world_.on_infer) world_.on_infer();
     if (request.cancel && request.cancel->cancelled()) {
       ++world_.cancelled;
       return fail(cancelled("told to stop"));
@@ -109,13 +111,16 @@ class LinkCall final : public frame::CallHandler {
     body += data;
     done = end;
   }
-  void on_end(std::string_view) override { done = true; }
+  void on_end(std::string_view lines) override {
+    trailers = lines;
+    done = true;
+  }
   void on_failed(const Error& e) override {
     error = e.message;
     done = true;
   }
   int status = 0;
-  std::string fields, body, error;
+  std::string fields, body, trailers, error;
   bool done = false;
 };
 
@@ -136,7 +141,7 @@ inline std::string question(const std::string& text) {
 
 class ReplicaWorld {
  public:
-  explicit ReplicaWorld(DeploymentSpec spec, async::SimLoop::Options sim = {})
+  explicit ReplicaWorld(DeploymentSpec spec, async::SimLoop::Options sim = {}, size_t max_body = 1 << 20)
       : loop(async::SimLoop::create(sim)), client_(*loop), scope_(*loop) {
     ReplicaOptions options;
     options.id = "app.d.1";
@@ -145,7 +150,7 @@ class ReplicaWorld {
     options.model_names = {"m"};
     options.revision = 1;
     options.epoch = 5;
-    options.max_body = 1 << 20;
+    options.max_body = max_body;
     if (spec.runtime != "echo")
       options.make_runtime = [this](const std::string&) -> Result<std::unique_ptr<runtime::Runtime>> {
         return std::make_unique<FakeRuntime>(fake);

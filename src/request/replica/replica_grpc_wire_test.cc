@@ -1,0 +1,161 @@
+// gRPC at a replica over a frame link: what a stream of inferences may ask for, and what is told when it fails.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "inference/grpc_service.pb.h"
+#include "request/replica/replica_test_support.h"
+#include "transport/grpc/framing.h"
+
+namespace colony::replica::testing {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string grpc_head(std::string_view method) {
+  return "POST /inference.GRPCInferenceService/" + std::string(method) +
+         " HTTP/1.1\r\nhost: x\r\ncontent-type: application/grpc\r\nte: trailers\r\n\r\n";
+}
+
+// "x" as one BYTES element, within gRPC's framing.
+std::string message(const std::string& text, const std::string& id = "") {
+  inference::ModelInferRequest r;
+  r.set_model_name("m");
+  r.set_id(id);
+  auto* in = r.add_inputs();
+  in->set_name("x");
+  in->set_datatype("BYTES");
+  in->add_shape(1);
+  in->mutable_contents()->add_bytes_contents(text);
+  std::string out;
+  grpc::append_message(out, r.SerializeAsString());
+  return out;
+}
+
+std::vector<inference::ModelStreamInferResponse> answers(const LinkCall& call) {
+  grpc::MessageDecoder decoder(1 << 30);
+  decoder.feed(call.body);
+  std::vector<inference::ModelStreamInferResponse> out;
+  for (std::string_view m; decoder.next(m) == grpc::MessageDecoder::State::kMessage;)
+    EXPECT_TRUE(out.emplace_back().ParseFromString(std::string(m))) << "not UTF-8, or no message";
+  return out;
+}
+
+void expect_said(const LinkCall& call, const std::vector<std::string>& texts) {
+  const auto got = answers(call);
+  ASSERT_EQ(got.size(), texts.size());
+  for (size_t i = 0; i < texts.size(); ++i) {
+    EXPECT_EQ(got[i].error_message(), "");
+    EXPECT_THAT(got[i].infer_response().raw_output_contents(0), HasSubstr("v1:" + texts[i]));
+  }
+  EXPECT_THAT(call.trailers, HasSubstr("grpc-status: 0\r\n"));
+}
+
+TEST(ReplicaStream, GoesOnAfterARequestThatIsMuchLargerThanItsAnswer) {
+  ReplicaWorld w(fake_spec());
+  w.ready();
+  w.fake.fail_infer = "no";
+  LinkCall call;
+  w.call(call, grpc_head("ModelStreamInfer"),
+         message(std::string(size_t{17} << 20, 'x')) + message("a") + message("b"));
+  ASSERT_TRUE(w.settle([&] { return call.done; }));
+  ASSERT_EQ(answers(call).size(), 3u);
+  EXPECT_EQ(answers(call)[2].error_message(), "no");
+  EXPECT_THAT(call.trailers, HasSubstr("grpc-status: 0\r\n"));
+}
+
+TEST(ReplicaStream, WaitsForAPlaceWhereOneRequestWouldBeRefused) {
+  ReplicaWorld w(fake_spec("v1", 2));
+  w.ready();
+  std::string body;
+  std::vector<std::string> texts;
+  for (int i = 0; i < 40; ++i) body += message(texts.emplace_back(std::to_string(i)));
+  LinkCall one, two;
+  w.call(one, grpc_head("ModelStreamInfer"), body);
+  w.call(two, grpc_head("ModelStreamInfer"), body);
+  EXPECT_EQ(w.pool.queued(), 2u);
+  ASSERT_TRUE(w.settle([&] { return one.done && two.done; }));
+  expect_said(one, texts);
+  expect_said(two, texts);
+}
+
+TEST(ReplicaStream, GetsThePlacesThatOthersGiveBack) {
+  ReplicaWorld w(fake_spec("v1", 1));
+  w.ready();
+  LinkCall running, waiting, stream, gone;
+  const std::string head = "POST /v2/models/m/infer HTTP/1.1\r\nhost: x\r\n\r\n";
+  w.call(running, head, question("a"));
+  const auto second = w.call(waiting, head, question("b"));
+  w.call(stream, grpc_head("ModelStreamInfer"), message("c") + message("d"));
+  const auto left = w.call(gone, grpc_head("ModelStreamInfer"), message("e") + message("f"));
+  w.link().cancel(left);
+  w.link().cancel(second);
+  w.loop->run_for(1ms);
+  const auto refused = w.infer("g");
+  EXPECT_EQ(refused->status, 503) << "the stream has the place that was given back";
+  ASSERT_TRUE(w.settle([&] { return stream.done; }));
+  EXPECT_EQ(running.status, 200);
+  expect_said(stream, {"c", "d"});
+  EXPECT_EQ(w.replica->report().ongoing, 0u);
+}
+
+TEST(ReplicaStream, ARequestThatExpiresInTheInboxGivesItsPlaceToTheStream) {
+  ReplicaWorld w(fake_spec("v1", 1));
+  w.ready();
+  LinkCall running, waiting, stream;
+  const std::string head = "POST /v2/models/m/infer HTTP/1.1\r\nhost: x\r\n\r\n";
+  w.call(running, head, question("a"));
+  w.call(waiting, head, question("b"), Deadline::after(w.loop->now(), 1s));
+  w.call(stream, grpc_head("ModelStreamInfer"), message("c"));
+  w.loop->run_for(1100ms);
+  EXPECT_THAT(waiting.fields, HasSubstr("x-colony-reason: deadline\r\n"));
+  EXPECT_EQ(w.infer("d")->status, 503);
+  ASSERT_TRUE(w.settle([&] { return stream.done; }));
+  expect_said(stream, {"c"});
+  EXPECT_THAT(w.get("/v2/models/m/stats").body, HasSubstr(R"("fail":{"count":2,)")) << "too late, and refused";
+}
+
+TEST(ReplicaStream, AnErrorCarriesTheIdOfItsRequestAndIsCutAtACharacter) {
+  ReplicaWorld w(fake_spec());
+  w.ready();
+  std::string broken = message("a", "7");
+  broken += "\x0a\x7f";  // a name of 127 bytes that are not there
+  broken[4] = static_cast<char>(broken[4] + 2);
+  for (int i = 0; i < 5000; ++i) w.fake.fail_infer += "\xc3\xbc";
+  w.fake.fail_infer.insert(0, "x");
+  LinkCall call;
+  w.call(call, grpc_head("ModelStreamInfer"), broken + message("b", "8"));
+  ASSERT_TRUE(w.settle([&] { return call.done; }));
+  const auto got = answers(call);
+  ASSERT_EQ(got.size(), 2u);
+  EXPECT_EQ(got[0].infer_response().id(), "7");
+  EXPECT_THAT(got[0].error_message(), HasSubstr("no inference.ModelInferRequest"));
+  EXPECT_EQ(got[1].infer_response().id(), "8");
+  EXPECT_EQ(got[1].error_message().size(), 4095u);
+}
+
+TEST(ReplicaGrpc, AFullReplicaSaysWhenToComeBack) {
+  ReplicaWorld w(fake_spec("v1", 1));
+  w.ready();
+  LinkCall calls[3];
+  for (auto& c : calls) w.call(c, grpc_head("ModelInfer"), message("a"));
+  ASSERT_TRUE(calls[2].done);
+  EXPECT_THAT(calls[2].fields, HasSubstr("grpc-status: 14\r\n"));
+  EXPECT_THAT(calls[2].fields, HasSubstr("retry-after: 1\r\ngrpc-retry-pushback-ms: 1000\r\n"));
+  ASSERT_TRUE(w.settle([&] { return calls[0].done && calls[1].done; }));
+}
+
+TEST(ReplicaGrpc, LargeMessagesOfACheapModelAreTheThreadsWork) {
+  DeploymentSpec spec;
+  spec.name = "d";
+  spec.runtime = "echo";
+  ReplicaWorld w(spec);
+  w.ready();
+  LinkCall small, large;
+  w.call(small, grpc_head("ModelInfer"), message("a"));
+  EXPECT_TRUE(small.done);
+  w.call(large, grpc_head("ModelInfer"), message(std::string((size_t{1} << 20) + 1, 'x')));
+  EXPECT_EQ(w.pool.queued(), 1u);
+}
+
+}  // namespace
+}  // namespace colony::replica::testing
