@@ -34,6 +34,11 @@ void append_id_lines(Text& to, Core& core, const http::RequestHead& head) {
 
 RequestIds::RequestIds(Core& core, const http::RequestHead& head) { append_id_lines(lines_, core, head); }
 
+void reply_error_as(http::Exchange& exchange, int status, const Error& error, std::string_view lines) {
+  http::reply_with(exchange, status, "application/json", http::error_json(error),
+                   fmt::format("{}x-colony-reason: {}\r\n", lines, error.reason));
+}
+
 void log_access(std::string_view id_lines, std::string_view what, int status, Duration took, const Error* error) {
   // Overload and deadlines are counted, not told one by one.
   const bool ours = error && status == 500;

@@ -25,6 +25,9 @@ class RequestIds {
   ShortText<160> lines_;  // an id and a trace context of usual length
 };
 
+// http::reply_error() with a status that the error's code does not have: 405, 413, 415, 426.
+void reply_error_as(http::Exchange& exchange, int status, const Error& error, std::string_view lines);
+
 // One line per request at debug level, and one at warn level for an error that is ours.
 void log_access(std::string_view id_lines, std::string_view what, int status, Duration took, const Error* error);
 inline void log_access(const RequestIds& ids, std::string_view what, int status, Duration took, const Error* error) {

@@ -156,8 +156,8 @@ http::ExchangeHandler* serve_raw(Core& core, http::Exchange& exchange, const htt
   std::string lines;
   auto socket = EchoSocket::open(core, exchange, head, lines);
   if (socket) return *socket;
-  http::reply_with(exchange, lines.empty() ? 400 : 426, "application/json", http::error_json(socket.error()),
-                   lines.append(RequestIds(core, head).lines()));
+  reply_error_as(exchange, lines.empty() ? 400 : 426, socket.error(),
+                 std::string(lines).append(RequestIds(core, head).lines()));
   return new AnsweredCall(exchange);
 }
 
