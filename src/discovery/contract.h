@@ -24,6 +24,7 @@ class Discovery {
   // Idempotent; refuses a lower (epoch, version) with reason "stale_epoch". Done when every live proxy has acknowledged
   // the table that holds it, or after 1 s (then a warning is logged): so that "RUNNING" means "routed".
   virtual async::Task<Result<void>> publish(AppRecord record) = 0;
+  // A record that comes later though it was said before (no higher epoch or version) is refused: "stale_epoch".
   virtual async::Task<Result<void>> withdraw(std::string app, uint64_t epoch) = 0;
 
   virtual async::Task<Result<void>> register_proxy(ProxyRecord record,

@@ -9,11 +9,20 @@
 
 #include "base/log.h"
 #include "base/random_id.h"
+#include "discovery/wire.h"
 
 namespace colony::discovery {
 namespace {
 
 constexpr size_t kMaxWithdrawn = 4096;  // LIMIT: beyond it the first name in order is forgotten
+constexpr size_t kMaxName = 4096;       // LIMIT: of an app or a proxy, in bytes
+
+Result<void> check_name(std::string_view call, std::string_view name) {
+  if (name.size() > kMaxName)
+    return fail(
+        invalid_argument(fmt::format("{}: the name has {} bytes, {} is the limit", call, name.size(), kMaxName)));
+  return {};
+}
 
 // A load that wobbles a little is not worth a push to everybody.
 bool worth_telling(const ProxyRecord& before, const ProxyRecord& after) {
@@ -60,6 +69,17 @@ Feed::~Feed() {
   registry_.stats_.subscribers = registry_.feeds_.size();
 }
 
+void Feed::name(std::set<std::string>& names, const std::string& one) {
+  if (!names.insert(one).second) return;
+  named_bytes_ += one.size() + kEntryHead;
+  if (named_bytes_ <= kMaxNamedBytes) return;
+  // A subscriber that has not read for so long is told everything instead.
+  full_ = true;
+  apps_.clear();
+  proxies_.clear();
+  named_bytes_ = 0;
+}
+
 void Feed::mark() {
   if (dirty_) return;
   dirty_ = true;
@@ -73,6 +93,13 @@ std::optional<TableUpdate> Feed::take() {
   if (full_) {
     for (const auto& [name, record] : registry_.apps_) u.apps.push_back(record);
     for (const auto& [id, proxy] : registry_.proxies_) u.proxies.push_back(proxy.record);
+    // While absent means unknown, who comes after a withdrawal must hear of it too.
+    size_t room = registry_.complete_ ? 0 : kMaxGoneBytes;
+    for (const auto& [name, tombstone] : registry_.withdrawn_) {
+      if (name.size() + kEntryHead > room) break;
+      room -= name.size() + kEntryHead;
+      if (!apps_.contains(name)) u.removed_apps.push_back(name);
+    }
   }
   for (const auto& name : apps_) {
     auto it = registry_.apps_.find(name);
@@ -91,6 +118,7 @@ std::optional<TableUpdate> Feed::take() {
   full_ = false;
   apps_.clear();
   proxies_.clear();
+  named_bytes_ = 0;
   return u;
 }
 
@@ -139,7 +167,7 @@ std::vector<ProxyRecord> Registry::proxies() const {
 void Registry::app_changed(const std::string& name) {
   app_revisions_[name] = ++revision_;
   for (Feed* feed : std::set<Feed*>(feeds_)) {
-    feed->apps_.insert(name);
+    feed->name(feed->apps_, name);
     feed->mark();
   }
 }
@@ -147,7 +175,7 @@ void Registry::app_changed(const std::string& name) {
 void Registry::proxy_changed(const std::string& id) {
   ++revision_;
   for (Feed* feed : std::set<Feed*>(feeds_)) {
-    feed->proxies_.insert(id);
+    feed->name(feed->proxies_, id);
     feed->mark();
   }
 }
@@ -155,15 +183,18 @@ void Registry::proxy_changed(const std::string& id) {
 // True: the record is new; false: it is the one that is known.
 Result<bool> Registry::accept(const AppRecord& record) {
   if (record.app.empty()) return fail(invalid_argument("publish: the record names no app"));
-  if (auto gone = withdrawn_.find(record.app); gone != withdrawn_.end() && record.epoch < gone->second) {
-    return fail(failed_precondition(
-        fmt::format("app '{}' was withdrawn in epoch {}; epoch {} is stale", record.app, gone->second, record.epoch),
-        "stale_epoch"));
+  TRY_VOID(check_name("publish", record.app));
+  if (auto gone = withdrawn_.find(record.app);
+      gone != withdrawn_.end() && std::pair(record.epoch, record.version) <= gone->second) {
+    return fail(failed_precondition(fmt::format("app '{}' was withdrawn in epoch {}; epoch {} version {} is stale",
+                                                record.app, gone->second.first, record.epoch, record.version),
+                                    "stale_epoch"));
   }
   auto it = apps_.find(record.app);
   if (it == apps_.end()) {
     if (apps_.size() >= options_.max_apps)
       return fail(resource_exhausted(fmt::format("discovery holds {} apps, its limit", apps_.size()), "table_full"));
+    TRY_VOID(make_room(app_bytes_, record.app, wire::encode(record).size()));
     return true;
   }
   const AppRecord& known = it->second;
@@ -173,7 +204,30 @@ Result<bool> Registry::accept(const AppRecord& record) {
                                         record.app, record.epoch, record.version, known.epoch, known.version),
                             "stale_epoch"));
   }
-  return !(record == known);
+  if (record == known) return false;
+  TRY_VOID(make_room(app_bytes_, record.app, wire::encode(record).size()));
+  return true;
+}
+
+// A full update is one message: what the table holds must fit into it.
+Result<void> Registry::make_room(std::map<std::string, size_t>& sizes, const std::string& name, size_t bytes) {
+  auto it = sizes.find(name);
+  const size_t before = it == sizes.end() ? 0 : it->second;
+  if (bytes > before && table_bytes_ - before + bytes > options_.max_table_bytes)
+    return fail(resource_exhausted(
+        fmt::format("discovery's table has {} bytes of at most {}: the record of '{}' with {} has no place",
+                    table_bytes_ - before, options_.max_table_bytes, name, bytes),
+        "table_full"));
+  table_bytes_ = table_bytes_ - before + bytes;
+  sizes[name] = bytes;
+  return {};
+}
+
+void Registry::free_room(std::map<std::string, size_t>& sizes, const std::string& name) {
+  auto it = sizes.find(name);
+  if (it == sizes.end()) return;
+  table_bytes_ -= it->second;
+  sizes.erase(it);
 }
 
 async::Task<Result<void>> Registry::publish(AppRecord record) {
@@ -194,6 +248,7 @@ async::Task<Result<void>> Registry::publish(AppRecord record) {
 }
 
 async::Task<Result<void>> Registry::withdraw(std::string app, uint64_t epoch) {
+  CO_TRY_VOID(check_name("withdraw", app));
   auto it = apps_.find(app);
   if (it != apps_.end() && epoch < it->second.epoch) {
     ++stats_.refused;
@@ -201,13 +256,16 @@ async::Task<Result<void>> Registry::withdraw(std::string app, uint64_t epoch) {
         fmt::format("app '{}': epoch {} is stale, discovery holds epoch {}", app, epoch, it->second.epoch),
         "stale_epoch"));
   }
-  uint64_t& tombstone = withdrawn_[app];
-  tombstone = std::max(tombstone, epoch);
+  // Of an app that is not known here nobody can tell which of its records are still on their way: the whole epoch is over.
+  const uint64_t version = it != apps_.end() && it->second.epoch == epoch ? it->second.version : UINT64_MAX;
+  auto [tombstone, fresh] = withdrawn_.try_emplace(app, epoch, version);
+  if (!fresh && epoch > tombstone->second.first) tombstone->second = {epoch, version};
   if (withdrawn_.size() > kMaxWithdrawn)
     withdrawn_.erase(withdrawn_.begin()->first == app ? std::next(withdrawn_.begin()) : withdrawn_.begin());
   // An incomplete registry does not know the app, but its subscribers may: they are told all the same.
   if (it == apps_.end() && complete_) co_return Result<void>{};
   if (it != apps_.end()) apps_.erase(it);
+  free_room(app_bytes_, app);
   app_changed(app);
   app_revisions_.erase(app);
   co_await wait_acknowledged(revision_);
@@ -246,6 +304,7 @@ async::Task<void> Registry::wait_acknowledged(uint64_t revision) {
 
 async::Task<Result<void>> Registry::register_proxy(ProxyRecord record, Duration lease) {
   if (record.id.empty()) co_return fail(invalid_argument("register: the proxy record has no id"));
+  CO_TRY_VOID(check_name("register", record.id));
   if (lease <= Duration::zero())
     co_return fail(invalid_argument(fmt::format("register: lease of proxy '{}' is not above zero", record.id)));
   const std::string id = record.id;
@@ -255,11 +314,13 @@ async::Task<Result<void>> Registry::register_proxy(ProxyRecord record, Duration 
     if (proxies_.size() >= options_.max_proxies)
       co_return fail(
           resource_exhausted(fmt::format("discovery holds {} proxies, its limit", proxies_.size()), "table_full"));
+    CO_TRY_VOID(make_room(proxy_bytes_, id, wire::encode(wire::Register{record, lease}).size()));
     proxies_.emplace(id, Proxy{std::move(record), expires, 0});
     proxy_changed(id);
   } else {
     it->second.expires = expires;
     if (worth_telling(it->second.record, record)) {
+      CO_TRY_VOID(make_room(proxy_bytes_, id, wire::encode(wire::Register{record, lease}).size()));
       it->second.record = std::move(record);
       proxy_changed(id);
     }
@@ -269,6 +330,8 @@ async::Task<Result<void>> Registry::register_proxy(ProxyRecord record, Duration 
 }
 
 async::Task<Result<void>> Registry::unregister_proxy(std::string id) {
+  CO_TRY_VOID(check_name("unregister", id));
+  free_room(proxy_bytes_, id);
   if (proxies_.erase(id) > 0 || !complete_) {
     proxy_changed(id);
     acknowledged_.notify();
@@ -309,6 +372,7 @@ void Registry::expire() {
     }
     const std::string id = it->first;
     it = proxies_.erase(it);
+    free_room(proxy_bytes_, id);
     ++stats_.expired_leases;
     any = true;
     LOG(warn, "discovery: the lease of proxy {} has lapsed", id);

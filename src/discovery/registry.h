@@ -17,13 +17,20 @@
 
 namespace colony::discovery {
 
+// Whatever a subscriber is told is one message: a table and the names of what has gone fit into it (service.cc).
+inline constexpr size_t kMaxTableBytes = 14 * 1024 * 1024;
+inline constexpr size_t kMaxNamedBytes = 1024 * 1024;  // LIMIT: names that wait for one subscriber
+inline constexpr size_t kMaxGoneBytes = 512 * 1024;    // LIMIT: names of withdrawn apps in a first update
+inline constexpr size_t kEntryHead = 8;                // the wire puts no more before an entry
+
 struct RegistryOptions {
   Duration settle = 10s;           // after the start absent means unknown for so long
   Duration acknowledge_wait = 1s;  // publish() waits for live proxies at most so long
   Duration max_lease = 60s;
-  size_t max_apps = 10'000;         // LIMIT
-  size_t max_proxies = 2'000;       // LIMIT
-  size_t max_subscribers = 10'000;  // LIMIT
+  size_t max_table_bytes = kMaxTableBytes;  // LIMIT: of all records, as the wire has them
+  size_t max_apps = 10'000;                 // LIMIT
+  size_t max_proxies = 2'000;               // LIMIT
+  size_t max_subscribers = 10'000;          // LIMIT
 };
 
 struct RegistryStats {
@@ -46,11 +53,13 @@ class Feed {
  private:
   friend class Registry;
   void mark();
+  void name(std::set<std::string>& names, const std::string& one);
   Registry& registry_;
   std::function<void()> on_dirty_;  // called when the feed goes from nothing new to something new
   bool full_ = true;
   bool dirty_ = true;
   std::set<std::string> apps_, proxies_;
+  size_t named_bytes_ = 0;  // of both
 };
 
 class Registry final : public Discovery {
@@ -84,6 +93,8 @@ class Registry final : public Discovery {
     uint64_t acknowledged = 0;
   };
   Result<bool> accept(const AppRecord& record);
+  Result<void> make_room(std::map<std::string, size_t>& sizes, const std::string& name, size_t bytes);
+  void free_room(std::map<std::string, size_t>& sizes, const std::string& name);
   void app_changed(const std::string& name);
   void proxy_changed(const std::string& id);
   async::Task<void> wait_acknowledged(uint64_t revision);
@@ -100,8 +111,11 @@ class Registry final : public Discovery {
   bool complete_ = false;
   std::map<std::string, AppRecord> apps_;
   std::map<std::string, uint64_t> app_revisions_;  // the table revision that first held the app's record
-  std::map<std::string, uint64_t> withdrawn_;      // epochs of apps that are gone, so that a late lower one is refused
+  // Epoch and version that apps went with: a late record that is not above them is refused.
+  std::map<std::string, std::pair<uint64_t, uint64_t>> withdrawn_;
   std::map<std::string, Proxy> proxies_;
+  std::map<std::string, size_t> app_bytes_, proxy_bytes_;  // of each record
+  size_t table_bytes_ = 0;                                 // of all
   std::set<Feed*> feeds_;
   RegistryStats stats_;
   async::Timer settle_timer_, expiry_timer_;

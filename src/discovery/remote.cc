@@ -3,6 +3,7 @@
 #include "discovery/remote.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/log.h"
 #include "discovery/wire.h"
@@ -94,22 +95,81 @@ bool Remote::on_message(std::string_view bytes) {
 
 void Remote::say_everything() {
   to_say_.clear();
-  for (const auto& [app, epoch] : withdrawals_)
-    to_say_.emplace_back("Withdraw", wire::encode(wire::Withdraw{app, epoch}));
-  for (const auto& [app, record] : publications_) to_say_.emplace_back("Publish", wire::encode(record));
-  for (const auto& [id, r] : registrations_)
-    to_say_.emplace_back("RegisterProxy", wire::encode(wire::Register{r.record, r.lease}));
-  const size_t workers = std::min(options_.resay_at_once, to_say_.size());
-  for (size_t i = 0; i < workers; ++i) scope_.spawn(say_queued());
+  failed_.clear();
+  retry_backoff_ = options_.backoff_min;
+  for (const auto& [app, epoch] : withdrawals_) to_say_.push_back({Kind::kWithdraw, app});
+  for (const auto& [app, record] : publications_) to_say_.push_back({Kind::kPublish, app});
+  for (const auto& [id, r] : registrations_) to_say_.push_back({Kind::kRegister, id});
+  start_saying();
+}
+
+void Remote::start_saying() {
+  for (size_t n = std::min(options_.resay_at_once, to_say_.size()); saying_ < n;) {
+    ++saying_;
+    scope_.spawn(say_queued());
+  }
+}
+
+// What holds now, which may be newer than what held when the key was queued; nullopt when it holds no longer.
+std::optional<Remote::Said> Remote::look_up(const Key& key) const {
+  switch (key.kind) {
+    case Kind::kWithdraw:
+      if (auto it = withdrawals_.find(key.name); it != withdrawals_.end())
+        return Said{"Withdraw", wire::encode(wire::Withdraw{it->first, it->second}), it->second};
+      break;
+    case Kind::kPublish:
+      if (auto it = publications_.find(key.name); it != publications_.end())
+        return Said{"Publish", wire::encode(it->second)};
+      break;
+    case Kind::kRegister:
+      if (auto it = registrations_.find(key.name); it != registrations_.end())
+        return Said{"RegisterProxy", wire::encode(wire::Register{it->second.record, it->second.lease})};
+      break;
+  }
+  return std::nullopt;
 }
 
 async::Task<void> Remote::say_queued() {
   while (!to_say_.empty() && !scope_.stopping()) {
-    auto [method, request] = std::move(to_say_.back());
+    const Key key = std::move(to_say_.back());
     to_say_.pop_back();
-    auto r = co_await call(method, std::move(request));
-    if (!r) LOG(warn, "discovery at {}: {} said again: {}", client_.endpoint().text, method, r.error().message);
+    auto said = look_up(key);
+    if (!said) continue;
+    const std::string to = instance_;
+    auto r = co_await call(said->method, std::move(said->request));
+    if (to != instance_ || scope_.stopping()) continue;  // the next one is told everything anyway
+    const bool for_good = r || refused_for_good(r.error());
+    if (for_good && key.kind == Kind::kWithdraw) forget_withdrawal(key.name, said->epoch);
+    if (r) {
+      retry_backoff_ = options_.backoff_min;
+      continue;
+    }
+    if (for_good || failed_.empty())
+      LOG(warn, "discovery at {}: {} of {} said again: {}", client_.endpoint().text, said->method, key.name,
+          r.error().message);
+    if (for_good) continue;
+    failed_.insert(key);
+    if (!std::exchange(retrying_, true)) scope_.spawn(retry_failed());
   }
+  --saying_;
+}
+
+// Publishers speak only when something changes: what this instance has not heard would be missing there for good.
+async::Task<void> Remote::retry_failed() {
+  while (!failed_.empty()) {
+    const auto spread = static_cast<uint64_t>(retry_backoff_.count());
+    if (!co_await scope_.sleep(retry_backoff_ / 2 + Duration(static_cast<int64_t>(loop_.rng().below(spread))))) break;
+    retry_backoff_ = std::min(retry_backoff_ * 2, options_.backoff_max);
+    if (!connected_) continue;
+    to_say_.insert(to_say_.begin(), failed_.begin(), failed_.end());
+    failed_.clear();
+    start_saying();
+  }
+  retrying_ = false;
+}
+
+void Remote::forget_withdrawal(const std::string& app, uint64_t epoch) {
+  if (auto it = withdrawals_.find(app); it != withdrawals_.end() && it->second == epoch) withdrawals_.erase(it);
 }
 
 async::Task<Result<void>> Remote::call(std::string_view method, std::string request) {
@@ -121,11 +181,14 @@ async::Task<Result<void>> Remote::call(std::string_view method, std::string requ
 
 async::Task<Result<void>> Remote::publish(AppRecord record) {
   const std::string app = record.app;
+  const auto said = std::pair(record.epoch, record.version);
   std::string request = wire::encode(record);
   withdrawals_.erase(app);
   publications_[app] = std::move(record);
   auto r = co_await call("Publish", std::move(request));
-  if (!r && refused_for_good(r.error())) publications_.erase(app);
+  if (auto it = publications_.find(app); !r && refused_for_good(r.error()) && it != publications_.end() &&
+                                         std::pair(it->second.epoch, it->second.version) == said)
+    publications_.erase(it);
   co_return r;
 }
 
@@ -134,7 +197,7 @@ async::Task<Result<void>> Remote::withdraw(std::string app, uint64_t epoch) {
   withdrawals_[app] = epoch;
   auto r = co_await call("Withdraw", wire::encode(wire::Withdraw{app, epoch}));
   // Once said it need not be said to the next incarnation: nobody will publish the app there.
-  if (r || refused_for_good(r.error())) withdrawals_.erase(app);
+  if (r || refused_for_good(r.error())) forget_withdrawal(app, epoch);
   co_return r;
 }
 

@@ -1,13 +1,16 @@
 // Discovery by address. Keeps one stream to the discovery open at all times; when it breaks it comes back with bounded,
 // jittered back-off, and says every publication, withdrawal and registration again when it meets another incarnation.
 // Subscribers keep the last table meanwhile. Lives on one loop.
-// On failure: publish, withdraw and register answer kUnavailable, but what was said is kept and said again.
+// On failure: publish, withdraw and register answer kUnavailable, but what was said is kept and said again. What fails
+// while it is said again is repeated, with back-off, until this incarnation has heard it or has refused it for good.
 #pragma once
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "async/scope.h"
@@ -49,8 +52,23 @@ class Remote final : public Discovery {
   };
   async::Task<void> session();
   bool on_message(std::string_view bytes);
+  enum class Kind : uint8_t { kWithdraw, kPublish, kRegister };
+  struct Key {
+    Kind kind;
+    std::string name;
+    auto operator<=>(const Key&) const = default;
+  };
+  struct Said {
+    std::string_view method;
+    std::string request;
+    uint64_t epoch = 0;  // of a withdrawal
+  };
   void say_everything();
+  void start_saying();
+  std::optional<Said> look_up(const Key& key) const;
   async::Task<void> say_queued();
+  async::Task<void> retry_failed();
+  void forget_withdrawal(const std::string& app, uint64_t epoch);
   async::Task<Result<void>> call(std::string_view method, std::string request);
 
   async::Loop& loop_;
@@ -64,7 +82,11 @@ class Remote final : public Discovery {
   std::map<std::string, AppRecord> publications_;
   std::map<std::string, uint64_t> withdrawals_;
   std::map<std::string, Registered> registrations_;
-  std::vector<std::pair<std::string, std::string>> to_say_;  // method, request
+  std::vector<Key> to_say_;  // keys, because what they stand for may change or go before its turn comes
+  std::set<Key> failed_;     // wait for another try
+  size_t saying_ = 0;        // tasks that empty to_say_
+  bool retrying_ = false;
+  Duration retry_backoff_{};
   std::set<std::shared_ptr<Subscriber>> subscribers_;
 };
 

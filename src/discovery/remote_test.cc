@@ -2,6 +2,9 @@
 // whatever happens, subscribers end up with what the publishers last said.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
+
 #include "discovery/test_world.h"
 
 namespace colony::discovery {
@@ -19,6 +22,43 @@ TEST(Remote, SaysEverythingAgainToANewDiscovery) {
   w.start_host();
   ASSERT_TRUE(w.until([&] { return w.registry().apps().size() == 2 && w.registry().proxies().size() == 1; }));
   EXPECT_EQ(w.registry().apps().at("a"), app("a", 2, 7));
+}
+
+TEST(Remote, WhatFailsWhileItIsSaidAgainIsSaidUntilItIsHeard) {
+  World w(Adapter::kRemote, {.settle = 500ms});
+  ASSERT_TRUE(w.publish(app("a", 1, 1)));
+  ASSERT_TRUE(w.publish(app("b", 1, 1)));
+  w.stop_host();
+  w.limit_apps(1);
+  w.start_host();
+  ASSERT_TRUE(w.until([&] { return w.registry().stats().refused > 0; }));
+  w.pass(5s);
+  EXPECT_LT(w.registry().stats().refused, 20u) << "with back-off";
+  const std::string first = w.registry().apps().begin()->first;
+  ASSERT_TRUE(w.run(w.registry().withdraw(first, 1)));
+  EXPECT_TRUE(w.until([&] { return w.registry().apps().contains(first == "a" ? "b" : "a"); }));
+  const uint64_t refused = w.registry().stats().refused;
+  w.pass(30s);
+  EXPECT_EQ(w.registry().stats().refused, refused);
+}
+
+TEST(Remote, WhatIsTakenBackWhileItWaitsToBeSaidAgainStaysAway) {
+  World w(Adapter::kRemote, kSettling);
+  const auto name = [](int i) { return "n" + std::to_string(i); };
+  for (int i = 0; i < 60; ++i) ASSERT_TRUE(w.publish(app(name(i), 1, 1)));
+  for (int i = 0; i < 60; ++i) ASSERT_TRUE(w.run(w.one().register_proxy({.id = name(i), .address = "x"}, 60s)));
+  w.stop_host();
+  w.start_host();
+  ASSERT_TRUE(w.until([&] { return w.remote().connects() == 2; }));
+  std::array<bool, 120> done{};
+  for (size_t i = 0; i < 60; ++i) {
+    w.spawn(w.one().withdraw(name(static_cast<int>(i)), 1), done[2 * i]);
+    w.spawn(w.one().unregister_proxy(name(static_cast<int>(i))), done[2 * i + 1]);
+  }
+  w.pass(20s);
+  EXPECT_TRUE(std::all_of(done.begin(), done.end(), [](bool b) { return b; }));
+  EXPECT_TRUE(w.registry().apps().empty()) << w.registry().apps().size();
+  EXPECT_TRUE(w.registry().proxies().empty()) << w.registry().proxies().size();
 }
 
 TEST(Remote, ASubscriberKeepsItsTableWhileTheDiscoveryIsAwayAndWhileItSettles) {

@@ -3,9 +3,13 @@
 #include "discovery/service.h"
 
 #include "discovery/wire.h"
+#include "transport/rpc/envelope.h"
 #include "transport/rpc/rpc.h"
 
 namespace colony::discovery {
+
+// The last name may go beyond its bound, and the update has a head.
+static_assert(kMaxTableBytes + kMaxNamedBytes + kMaxGoneBytes + 64 * 1024 <= rpc::kMaxMessage);
 
 Service::Service(async::Loop& loop, Registry& registry, http::Router& router)
     : loop_(loop), registry_(registry), scope_(loop), ended_(loop) {

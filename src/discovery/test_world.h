@@ -94,6 +94,7 @@ class World {
     loop_->run(host_->stop());
     host_.reset();
   }
+  void limit_apps(size_t n) { options_.max_apps = n; }  // of the next host
   void start_host() { host_ = std::make_unique<DiscoveryHost>(*loop_, endpoint(), options_); }
 
   Result<void> run(async::Task<Result<void>> t) { return loop_->run(std::move(t)); }

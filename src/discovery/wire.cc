@@ -166,6 +166,8 @@ Result<Withdraw> decode_withdraw(std::string_view bytes) {
 
 Result<Register> decode_register(std::string_view bytes) {
   TRY(auto m, parse<pb::RegisterProxyRequest>(bytes));
+  if (m.lease_ms() <= 0 || m.lease_ms() > 86'400'000)
+    return fail(invalid_argument(fmt::format("lease_ms is {}: it must be from 1 to 86400000", m.lease_ms())));
   return Register{from_pb(m.record()), std::chrono::milliseconds(m.lease_ms())};
 }
 

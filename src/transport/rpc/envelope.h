@@ -13,7 +13,8 @@ inline constexpr uint8_t kEndOfStream = 0x02;  // the payload is JSON: {} or the
 inline constexpr size_t kEnvelopeHead = 5;
 inline constexpr size_t kMaxMessage = 16 * 1024 * 1024;  // LIMIT: of one message, either way
 
-void append_envelope(std::string& out, uint8_t flags, std::string_view payload);
+// kResourceExhausted beyond kMaxMessage; `out` is as it was then.
+Result<void> append_envelope(std::string& out, uint8_t flags, std::string_view payload);
 
 enum class EnvelopeState : uint8_t { kComplete, kNeedMore, kBad };
 // kComplete: kEnvelopeHead + payload.size() bytes belong to the message. kBad: unknown flags or too long.

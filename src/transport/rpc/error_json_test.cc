@@ -43,8 +43,8 @@ TEST(RpcError, FallsBackToTheStatusAndTheText) {
 
 TEST(RpcEnvelope, IsCutFromAnyPrefix) {
   std::string bytes;
-  append_envelope(bytes, 0, "hello");
-  append_envelope(bytes, kEndOfStream, "{}");
+  ASSERT_TRUE(append_envelope(bytes, 0, "hello"));
+  ASSERT_TRUE(append_envelope(bytes, kEndOfStream, "{}"));
   uint8_t flags = 9;
   std::string_view payload;
   for (size_t n = 0; n < 10; ++n) {

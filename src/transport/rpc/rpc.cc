@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "base/log.h"
 #include "transport/rpc/envelope.h"
 #include "transport/rpc/error_json.h"
 
@@ -48,6 +49,7 @@ struct Pipe {
   http::ReplyStream& out;
   bool writing = false;
   bool gone = false;
+  std::string end = "{}";  // what the stream ends with
   TimePoint last{};
 };
 
@@ -57,9 +59,13 @@ async::Task<bool> write(Pipe& pipe, uint8_t flags, std::string payload) {
     pipe.gone = true;
     co_return false;
   }
-  pipe.writing = true;
   std::string framed;
-  append_envelope(framed, flags, payload);
+  if (auto fits = append_envelope(framed, flags, payload); !fits) {
+    LOG(error, "a stream ends: {}", fits.error().message);
+    pipe.end = error_to_json(fits.error());
+    co_return false;
+  }
+  pipe.writing = true;
   const bool written = co_await pipe.out.write(framed);
   pipe.writing = false;
   pipe.last = pipe.scope.loop().now();
@@ -91,7 +97,7 @@ async::Task<void> serve_stream(async::Loop& loop, StreamMethod fn, http::Request
   while (pipe.writing && !pipe.gone) co_await pipe.turn.wait(pipe.scope);
   pipe.scope.stop();
   co_await pipe.scope.join();
-  co_await write(pipe, kEndOfStream, "{}");
+  co_await write(pipe, kEndOfStream, pipe.end);
 }
 
 // Cuts what arrives into messages and knows how the stream ended.
@@ -119,6 +125,10 @@ struct Receiver {
       }
     }
     buffer.erase(0, buffer.size() - rest.size());
+    if (ended && !buffer.empty()) {
+      trailing = true;
+      return false;
+    }
     if (raw && buffer.size() > kMaxErrorBody) return false;
     return !stopped;
   }
@@ -126,16 +136,21 @@ struct Receiver {
   std::function<bool(std::string_view)> on_message;
   std::string buffer, end;
   bool stopped = false, ended = false, raw = false;
+  bool trailing = false;  // bytes after the end
 };
 
 }  // namespace
 
-void append_envelope(std::string& out, uint8_t flags, std::string_view payload) {
-  CHECK(payload.size() <= kMaxMessage);
+Result<void> append_envelope(std::string& out, uint8_t flags, std::string_view payload) {
+  if (payload.size() > kMaxMessage)
+    return fail(resource_exhausted(
+        fmt::format("a message of {} bytes is longer than the limit of {}", payload.size(), kMaxMessage),
+        "message_too_large"));
   const auto n = static_cast<uint32_t>(payload.size());
   out += static_cast<char>(flags);
   for (int shift = 24; shift >= 0; shift -= 8) out += static_cast<char>(n >> shift & 0xff);
   out += payload;
+  return {};
 }
 
 EnvelopeState read_envelope(std::string_view data, uint8_t& flags, std::string_view& payload) {
@@ -184,11 +199,12 @@ async::Task<Result<void>> Client::stream(std::string_view service, std::string_v
                         .target = path_of(service, method),
                         .headers = {{"content-type", std::string(kStreamType)}, {"connect-protocol-version", "1"}},
                         .body = {}};
-  append_envelope(r.body, 0, request);
+  CO_TRY_VOID(append_envelope(r.body, 0, request));
   Receiver receiver(std::move(on_message));
   auto head = co_await http_.stream(to_, std::move(r), Deadline::after(loop_.now(), kConnect), kSilence,
                                     [&receiver](std::string_view chunk) { return receiver.take(chunk); });
   if (receiver.stopped) co_return Result<void>{};
+  if (receiver.trailing) co_return fail(data_loss("the stream goes on after its end", "bad_envelope"));
   if (!head) co_return fail(std::move(head).error());
   if (head->status != 200) co_return fail(error_from_json(receiver.buffer, head->status));
   if (receiver.raw) co_return fail(data_loss("the stream holds bytes that are no message", "bad_envelope"));

@@ -8,6 +8,7 @@
 
 #include "async/sim_loop.h"
 #include "transport/http/server.h"
+#include "transport/rpc/envelope.h"
 
 namespace colony::rpc {
 namespace {
@@ -117,6 +118,44 @@ TEST_F(Rpc, AStreamEndsWhenItsMethodReturns) {
   ASSERT_TRUE(result->has_value()) << result->error().message;
   ASSERT_EQ(got.size(), 300U);
   EXPECT_EQ(got[299].size(), 300'000U);
+}
+
+TEST_F(Rpc, AMessageBeyondTheLimitEndsItsStreamWithAnError) {
+  mount_stream(router_, "t.S", "Large",
+               [](std::string n, SendFn send) -> async::Task<void> { co_await send(std::string(std::stoul(n), 'a')); });
+  std::vector<std::string> got;
+  std::optional<Result<void>> result;
+  loop_->run(collect(client_, "Large", std::to_string(kMaxMessage), &got, 1000, &result));
+  EXPECT_TRUE(result->has_value());
+  ASSERT_EQ(got.size(), 1U);
+  EXPECT_EQ(got[0].size(), kMaxMessage);
+  loop_->run(collect(client_, "Large", std::to_string(kMaxMessage + 1), &got, 1000, &result));
+  ASSERT_FALSE(result->has_value());
+  EXPECT_EQ(result->error().code, Code::kResourceExhausted);
+  EXPECT_EQ(result->error().reason, "message_too_large");
+  EXPECT_EQ(got.size(), 1U);
+  loop_->run(collect(client_, "Count", std::string(kMaxMessage + 1, '1'), &got, 1000, &result));
+  ASSERT_FALSE(result->has_value());
+  EXPECT_EQ(result->error().reason, "message_too_large");
+}
+
+TEST_F(Rpc, AStreamThatGoesOnAfterItsEndIsBroken) {
+  uint64_t written = 0;
+  router_.stream("POST", "/t.S/Endless", [&written](http::Request, http::ReplyStream& out) -> async::Task<void> {
+    out.start(200, "application/connect+proto");
+    std::string end;
+    EXPECT_TRUE(append_envelope(end, kEndOfStream, "{}"));
+    co_await out.write(end);
+    const std::string more(64 * 1024, 'x');
+    while (written < 64 * 1024 * 1024 && co_await out.write(more)) written += more.size();
+  });
+  std::vector<std::string> got;
+  std::optional<Result<void>> result;
+  loop_->run(collect(client_, "Endless", "x", &got, 1000, &result));
+  ASSERT_FALSE(result->has_value());
+  EXPECT_EQ(result->error().reason, "bad_envelope");
+  loop_->run_for(1s);
+  EXPECT_LT(written, 4u * 1024 * 1024);
 }
 
 TEST_F(Rpc, AStreamMayBeStoppedByItsReader) {
