@@ -81,7 +81,7 @@ TEST(MessageDecoder, RefusesAMessageOverTheLimitByItsPrefixAlone) {
 }
 
 TEST(MessageDecoder, SaysWhichMessagesArePacked) {
-  std::string wire, whole;
+  std::string wire;
   append_message(wire, "one", Packed::kYes);
   append_message(wire, "two");
   for (const size_t step : {1u, 3u, 100u}) {
