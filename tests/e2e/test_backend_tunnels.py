@@ -206,6 +206,20 @@ def test_a_server_that_dies_ends_its_tunnels(server):
     server.cli("delete", "dies")
 
 
+def test_a_server_that_has_ended_is_free_although_the_client_stays(server):
+    with ByHand() as backend:
+        server.apply(app(backend.address, "done"))
+        with socket.create_connection(server.http.rsplit(":", 1), timeout=PATIENCE) as client:
+            client.sendall(b"GET /done HTTP/1.1\r\nhost: h\r\nconnection: upgrade\r\nupgrade: own\r\n\r\n")
+            made, _ = backend.next(b"GET /done")
+            made.sendall(b"HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: own\r\n\r\nbye")
+            made.close()
+            read(client, b"bye")
+            assert client.recv(65536) == b""
+            wait_until(lambda: nothing_runs(server), "the client's socket is open and no request is left")
+    server.cli("delete", "done")
+
+
 @pytest.mark.parametrize("how", ["delete", "end"])
 def test_a_drain_ends_the_half_to_the_server_and_nobody_waits_for_the_rest(how, tmp_path):
     chat = Chat(f"unix:{tmp_path}/s")

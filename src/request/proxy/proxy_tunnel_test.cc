@@ -98,6 +98,34 @@ TEST(ProxyTunnel, AProxyThatDrainsLetsTheReplicaEndItsTunnels) {
   EXPECT_TRUE(c->ended);
 }
 
+TEST(ProxyTunnel, OneThatItsServerHasEndedKeepsNeitherASlotNorADrain) {
+  for (const bool external : {false, true}) {
+    ProxyWorld w;
+    auto& r = w.replica("r1");
+    w.deploy("app", "/", {r.record()}, [&](DeploymentRecord& d) {
+      d.max_ongoing_requests = 1;
+      if (!external) return;
+      d.runtime = "external";
+      d.replicas[0].protocol = "http1";
+    });
+    auto c = w.client();
+    c->send(ProxyWorld::text("GET", "/tunnel/first", {}, kUpgrade));
+    ASSERT_TRUE(w.until([&] { return c->ended; }));
+    const TimePoint before = w.loop().now();
+    EXPECT_EQ(w.ask("GET", "/echo").status, 200);
+    EXPECT_LT(w.loop().now() - before, 1s);
+    c->send("still heard");
+    EXPECT_TRUE(w.until([&] { return r.service.calls.front()->body == "still heard"; }, 1s));
+    bool clean = false;
+    const auto drain = [](ProxyWorld& world, bool& out) -> async::Task<void> {
+      out = co_await world.proxy().drain(Deadline::after(world.loop().now(), 5s));
+    };
+    w.loop().run(drain(w, clean));
+    EXPECT_TRUE(clean);
+    EXPECT_TRUE(r.service.calls.front()->done);
+  }
+}
+
 TEST(ProxyTunnel, ARefusedTunnelIsAnOrdinaryReply) {
   ProxyWorld w;
   w.deploy("app", "/", {w.replica("r1").record()});

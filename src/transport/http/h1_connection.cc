@@ -334,6 +334,10 @@ void Http1Connection::over() {
 void Http1Connection::on_drained() {
   since_ = context_.loop.now();
   span_since_ = TimePoint::max();
+  if (out_ == Out::kTunnelEnded) {
+    linger_since_ = since_;
+    rearm_by(since_ + kTunnelRest);
+  }
   if (in_ == In::kLinger && peer_ended_) {
     over();
   } else if (handler_ && out_ != Out::kDone && wants_room_) {

@@ -48,6 +48,7 @@ class Http1Connection final : public Connection, public Exchange {
  private:
   static constexpr Duration kLingerTime = 2s;   // LIMIT: silence of the client from our end to its own
   static constexpr Duration kLingerMost = 10s;  // LIMIT: and whatever it still sends
+  static constexpr Duration kTunnelRest = 2s;   // LIMIT: the client's half of a tunnel after our end has left
 
   // What the next byte of input is. kLength and kChunked without a handler: a body that nobody wants any more.
   // kTunnel: raw bytes; kWhole after it: the client has ended its half.
@@ -125,9 +126,9 @@ class Http1Connection final : public Connection, public Exchange {
   TimePoint since_;                          // when the client last moved: sent, or took bytes
   TimePoint head_since_ = TimePoint::max();  // when a partial head began
   size_t stalled_at_ = 0;                    // pending() at the last look of the timer
-  TimePoint linger_since_;
-  TimePoint body_since_;  // when the body began, moved on by what it was held back
-  TimePoint held_since_;  // since when it is held back (paused_)
+  TimePoint linger_since_;                   // since when our half has ended
+  TimePoint body_since_;                     // when the body began, moved on by what it was held back
+  TimePoint held_since_;                     // since when it is held back (paused_)
   // The span in which bytes wait for the client: when it began, and how many had left then of those that were written.
   TimePoint span_since_ = TimePoint::max();
   uint64_t written_ = 0, left_at_span_ = 0;

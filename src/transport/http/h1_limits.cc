@@ -87,7 +87,10 @@ void Http1Connection::on_timer() {
       else
         waits_for_client = pending > 0 || (out_ == Out::kNone && !paused_ && !expecting_);
       break;
-    case In::kTunnel: break;
+    case In::kTunnel:
+      // What our end still waits behind is the client's to take, as of any reply.
+      if (out_ == Out::kTunnelEnded) due = pending > 0 ? since_ + options.idle_timeout : linger_since_ + kTunnelRest;
+      break;
     case In::kWhole: waits_for_client = tunnel || pending > 0; break;
     case In::kLinger:
       due = pending > 0 ? since_ + options.idle_timeout : std::min(since_ + kLingerTime, linger_since_ + kLingerMost);
@@ -102,6 +105,9 @@ void Http1Connection::on_timer() {
     refuse(408, "the head did not become whole in time", Limit::kHeadTime);
   } else if (handler_ && in_ != In::kWhole && out_ == Out::kNone) {
     refuse(408, "the body does not come fast enough", Limit::kBodyTime);
+  } else if (out_ == Out::kTunnelEnded && pending == 0) {
+    finish_request();  // whole, as far as the service is concerned
+    over();
   } else {
     if (in_ != In::kLinger) context_.stats.hit(tunnel ? Limit::kTunnelIdle : Limit::kIdle);
     over();

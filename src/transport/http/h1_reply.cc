@@ -227,7 +227,10 @@ void Http1Connection::end(std::string_view trailers) {
     case Out::kTunnel:
       stream_->shutdown_write();
       out_ = Out::kTunnelEnded;
-      if (in_ == In::kTunnel) return;
+      if (in_ == In::kTunnel) {
+        linger_since_ = context_.loop.now();
+        return rearm_by(linger_since_ + kTunnelRest);
+      }
       break;
     case Out::kChunked:
       put("0\r\n", Leave::kLater);

@@ -102,6 +102,44 @@ TEST_P(H1Tunnel, a_tunnel_ends_when_nothing_moves_and_not_while_something_does) 
   EXPECT_TRUE(b.connections.empty());
 }
 
+TEST_P(H1Tunnel, a_client_that_stays_after_the_server_has_ended_is_not_waited_for) {
+  Bench b(GetParam());
+  RawPeer peer(*b.loop, {"server"});
+  peer.send(upgrade("/tunnel/first"));
+  b.settle();
+  ASSERT_TRUE(peer.ended);
+  for (int i = 0; i < 3; ++i) {
+    peer.send("x");
+    b.pass(500ms);
+  }
+  EXPECT_EQ(b.service.last().body, "xxx");
+  EXPECT_FALSE(b.service.last().done);
+  b.pass(600ms);
+  EXPECT_TRUE(b.service.last().done && b.service.last().ok) << "all that was said has left";
+  EXPECT_TRUE(b.connections.empty());
+  EXPECT_EQ(b.stats.hits[static_cast<size_t>(Limit::kTunnelIdle)], 0u);
+}
+
+TEST(H1TunnelRest, begins_when_the_servers_last_byte_has_left) {
+  Bench b(0);
+  RawPeer peer(*b.loop, {"server"});
+  peer.send(upgrade("/tunnel"));
+  b.settle();
+  peer.stream->pause();
+  const std::string last(500'000, 'x');
+  b.service.last().exchange->body(last, More::kNo);
+  b.pass(10s);
+  EXPECT_FALSE(b.service.last().done) << "the client may still take it";
+  peer.stream->resume();
+  b.pass(1s);
+  EXPECT_TRUE(peer.ended);
+  EXPECT_THAT(peer.text, EndsWith("hi " + last));
+  EXPECT_FALSE(b.service.last().done);
+  b.pass(1100ms);
+  EXPECT_TRUE(b.service.last().done && b.service.last().ok);
+  EXPECT_TRUE(b.connections.empty());
+}
+
 TEST_P(H1Tunnel, a_drained_tunnel_is_ended_by_its_own_protocol) {
   Bench b(GetParam());
   RawPeer peer(*b.loop, {"server"});

@@ -112,6 +112,7 @@ class Forward final : public http::ExchangeHandler, public Waiter {
   void note_grpc_status(std::string_view text);
   void reply_body(std::string_view data, bool end);
   void reply_end(std::string_view trailers);
+  void end_reply_half();
   void call_failed(const Error& error);
   bool try_again(policy::Failure failure);
   void end_call(Outcome outcome);

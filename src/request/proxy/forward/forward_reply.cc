@@ -121,7 +121,7 @@ void Forward::reply_body(std::string_view data, bool end) {
 }
 
 void Forward::reply_end(std::string_view trailers) {
-  if (tunnel_) return exchange_->end({});  // of this half only; the call goes on until on_tunnel_over
+  if (tunnel_) return end_reply_half();
   if (grpc_) {
     constexpr std::string_view kName = "grpc-status:";
     for (std::string_view rest = trailers; !rest.empty();) {
@@ -133,6 +133,13 @@ void Forward::reply_end(std::string_view trailers) {
   }
   end_call(outcome());
   exchange_->end(trailers);
+}
+
+// The call goes on until on_tunnel_over, for a moment: the client's connection bounds the half that is left. WHY without a
+// slot: whoever has said its last word does no more work for this client.
+void Forward::end_reply_half() {
+  exchange_->end({});
+  if (state_ == State::kRunning && std::exchange(holds_slot_, false)) deployment_->release(*link_, Duration::zero());
 }
 
 // The replica may send as much again as the client has room for.
