@@ -6,7 +6,7 @@ import subprocess
 import zlib
 
 import pytest
-from running import colony, echo_app
+from running import SOURCE, colony, echo_app
 
 PATH = "/v2/models/echo/infer"
 
@@ -65,3 +65,16 @@ def test_a_bomb_is_413_and_broken_data_400(server, coding):
         status, _, body = server.request("POST", PATH, broken, {"content-encoding": coding})
         assert status == 400 and coding in json.loads(body)["error"]
     assert server.request("POST", PATH, good, {"content-encoding": coding})[0] == 200
+
+
+def test_a_transform_sees_the_body_as_it_was_before_packing(server):
+    server.apply({"name": "filetype", "deployments": [{"name": "classifier", "runtime": "onnx", "transform": "filetype",
+                                                       "model": {"path": f"{SOURCE}/examples/filetype/model.onnx"}}]})
+    with open(__file__, "rb") as f:
+        text = f.read()
+    for coding, pack in PACK.items():
+        status, _, body = server.request("POST", "/filetype", pack(text), {"content-encoding": coding})
+        assert (status, json.loads(body)["label"]) == (200, "python"), coding
+    status, headers, body = server.request("POST", "/filetype", text, {"content-encoding": "br"})
+    assert status == 415 and headers["accept-encoding"] == "gzip, deflate, zstd"
+    assert json.loads(server.request("POST", "/filetype", gzip.compress(text))[2])["label"] == "gzip", "not said to be packed"

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/random_id.h"
+#include "transport/compress/coding.h"
 
 namespace colony::replica {
 namespace {
@@ -49,6 +50,17 @@ void log_access(std::string_view id_lines, std::string_view what, int status, Du
     LOG(warn, "{} -> {}: {}", what, status, error->message);
   else
     LOG(debug, "{} -> {} in {:.3f} ms", what, status, to_seconds(took) * 1e3);
+}
+
+http::ExchangeHandler* refuse(Core& core, http::Exchange& exchange, const http::RequestHead& head, const Error& error) {
+  const RequestIds ids(core, head);
+  const bool coding = error.reason == "content_encoding";
+  if (coding)
+    reply_error_as(exchange, 415, error, fmt::format("accept-encoding: {}\r\n{}", compress::kCodings, ids.lines()));
+  else
+    http::reply_error(exchange, false, error, ids.lines());
+  log_access(ids, head.path, coding ? 415 : http_status(error.code), Duration::zero(), &error);
+  return new AnsweredCall(exchange);
 }
 
 }  // namespace colony::replica

@@ -46,4 +46,7 @@ class AnsweredCall final : public http::ExchangeHandler {
   http::Exchange& exchange_;
 };
 
+// Answers with the error; 415 where the body's coding is none that is known.
+http::ExchangeHandler* refuse(Core& core, http::Exchange& exchange, const http::RequestHead& head, const Error& error);
+
 }  // namespace colony::replica

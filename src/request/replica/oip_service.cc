@@ -4,10 +4,10 @@
 #include <fmt/format.h>
 
 #include <array>
-#include <charconv>
 
 #include "request/replica/call.h"
 #include "request/replica/infer_call.h"
+#include "request/replica/infer_fields.h"
 
 namespace colony::replica {
 namespace {
@@ -109,25 +109,13 @@ class Answer {
     http::reply_with(exchange_, code, body.empty() ? "" : "application/json", body, ids.lines());
     return done(ids, code);
   }
-  http::ExchangeHandler* error(const Error& e) {
-    const RequestIds ids(core_, head_);
-    http::reply_error(exchange_, false, e, ids.lines());
-    return done(ids, http_status(e.code));
-  }
+  http::ExchangeHandler* error(const Error& e) { return refuse(core_, exchange_, head_, e); }
   http::ExchangeHandler* wrong_method(std::string_view right) {
     const Error e = invalid_argument(fmt::format("{} {}: only {} is answered here", head_.method, head_.path, right),
                                      "wrong_method");
     const RequestIds ids(core_, head_);
     reply_error_as(exchange_, 405, e, fmt::format("allow: {}\r\n{}", right, ids.lines()));
     return done(ids, 405);
-  }
-  http::ExchangeHandler* wrong_coding(std::string_view given) {
-    const Error e = invalid_argument(
-        fmt::format("Content-Encoding: '{}' given, expected one of {} (or none)", given, compress::kCodings),
-        "content_encoding");
-    const RequestIds ids(core_, head_);
-    reply_error_as(exchange_, 415, e, fmt::format("accept-encoding: {}\r\n{}", compress::kCodings, ids.lines()));
-    return done(ids, 415);
   }
 
  private:
@@ -141,91 +129,10 @@ class Answer {
   const http::RequestHead& head_;
 };
 
-// How an inference is coded. The parser notes none of these names, so they are looked for at once.
-struct CodingFields {
-  struct Value {
-    std::string_view name;
-    std::optional<std::string_view> first{};
-    bool again = false;  // the name has further lines
-  };
-  Value json_length{"inference-header-content-length"}, content_encoding{"content-encoding"},
-      accept_encoding{"accept-encoding"};
-
-  explicit CodingFields(const http::RequestHead& head) {
-    for (const http::Field& f : head.fields()) {
-      if (f.id != http::Name::kOther) continue;
-      take(f, json_length);
-      take(f, content_encoding);
-      take(f, accept_encoding);
-    }
-  }
-
- private:
-  static void take(const http::Field& f, Value& to) {
-    if (f.name.size() != to.name.size() || !http::iequals(f.name, to.name)) return;
-    to.again = to.first.has_value();
-    if (!to.again) to.first = f.value;
-  }
-};
-
-// All lines of a name are one list (RFC 9110, 5.3). `joined` keeps it where there are several.
-std::optional<std::string_view> whole_list(const http::RequestHead& head, const CodingFields::Value& value,
-                                           std::string& joined) {
-  if (!value.again) return value.first;
-  for (const http::Field& f : head.fields())
-    if (http::iequals(f.name, value.name)) joined.append(joined.empty() ? "" : ", ").append(f.value);
-  return joined;
-}
-
-// Empty elements count for nothing (RFC 9110, 5.6.1). Nullopt: no coding that is known, or several.
-std::optional<compress::Coding> only_coding(std::string_view list) {
-  std::optional<compress::Coding> only;
-  while (!list.empty()) {
-    const size_t comma = list.find(',');
-    const std::string_view item = list.substr(0, comma);
-    list.remove_prefix(comma == list.npos ? list.size() : comma + 1);
-    if (item.find_first_not_of(" \t") == item.npos) continue;
-    const auto coding = compress::parse_coding(item);
-    if (only || !coding) return std::nullopt;
-    only = coding;
-  }
-  return only.value_or(compress::Coding::kIdentity);
-}
-
-Result<std::optional<uint64_t>> json_length(const http::RequestHead& head, const CodingFields::Value& field) {
-  const auto text = field.first;
-  if (!text) return std::nullopt;
-  if (field.again)
-    for (const http::Field& f : head.fields())
-      if (http::iequals(f.name, field.name) && f.value != *text)
-        return fail(invalid_argument(fmt::format(
-            "Inference-Header-Content-Length: '{}' and '{}' given, expected one number of bytes", *text, f.value)));
-  uint64_t value = 0;
-  const auto [end, code] = std::from_chars(text->data(), text->data() + text->size(), value);
-  if (code != std::errc() || end != text->data() + text->size() || text->empty())
-    return fail(invalid_argument(
-        fmt::format("Inference-Header-Content-Length: '{}' given, expected a number of bytes", *text)));
-  return value;
-}
-
 http::ExchangeHandler* infer(Core& core, http::Exchange& exchange, const http::RequestHead& head, const OipPath& path,
                              LoadedModel* model) {
   InferQuestion question{.form = path.action == "predict" ? InferForm::kPredict : InferForm::kJson, .model = model};
-  const CodingFields fields(head);
-  std::string codings, accepted_codings;
-  if (const auto name = whole_list(head, fields.content_encoding, codings)) {
-    const auto coding = only_coding(*name);
-    if (!coding) return Answer(core, exchange, head).wrong_coding(*name);
-    question.coding = *coding;
-  }
-  if (const auto accepted = whole_list(head, fields.accept_encoding, accepted_codings))
-    question.reply_coding = compress::choose(*accepted);
-  if (question.form == InferForm::kJson) {
-    auto length = json_length(head, fields.json_length);
-    if (!length) return Answer(core, exchange, head).error(length.error());
-    question.json_length = *length;
-    if (question.json_length == 0) question.form = InferForm::kRawTensor;
-  }
+  if (auto read = read_infer_fields(head, question); !read) return Answer(core, exchange, head).error(read.error());
   return serve_infer(core, exchange, head, question);
 }
 

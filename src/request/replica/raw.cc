@@ -5,6 +5,7 @@
 
 #include "request/replica/call.h"
 #include "request/replica/infer_call.h"
+#include "request/replica/infer_fields.h"
 #include "transport/http/made_reply.h"
 #include "transport/http/ws.h"
 
@@ -108,13 +109,6 @@ class EchoSocket final : public http::WebSocketHandler {
 
 bool is_echo(const Core& core) { return core.spec.runtime == "echo" && core.spec.transform.empty(); }
 
-http::ExchangeHandler* refuse(Core& core, http::Exchange& exchange, const http::RequestHead& head, const Error& error) {
-  const RequestIds ids(core, head);
-  http::reply_error(exchange, false, error, ids.lines());
-  log_access(ids, head.path, http_status(error.code), Duration::zero(), &error);
-  return new AnsweredCall(exchange);
-}
-
 // ?show=head: what reached the replica, as it came, once the request is whole. For tests, and for people who look for a
 // lost header.
 class HeadCall final : public http::ExchangeHandler {
@@ -137,8 +131,11 @@ bool answers_raw(const Core& core) { return core.spec.runtime == "echo" || !core
 
 http::ExchangeHandler* serve_raw(Core& core, http::Exchange& exchange, const http::RequestHead& head) {
   if (auto ok = core.servable(); !ok) return refuse(core, exchange, head, ok.error());
-  if (core.table->transform)
-    return serve_infer(core, exchange, head, {.form = InferForm::kTransform, .model = &core.table->first()});
+  if (core.table->transform) {
+    InferQuestion question{.form = InferForm::kTransform, .model = &core.table->first()};
+    if (auto read = read_infer_fields(head, question); !read) return refuse(core, exchange, head, read.error());
+    return serve_infer(core, exchange, head, question);
+  }
   if (!is_echo(core))
     return refuse(core, exchange, head,
                   not_found(fmt::format("{} {}: this deployment answers the Open Inference Protocol only: POST "
