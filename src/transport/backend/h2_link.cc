@@ -32,7 +32,7 @@ void H2Call::clear() {
   deadline = Deadline::never();
   if (body.capacity() > kKeepCapacity) std::string().swap(body);
   sent = unconsumed = interim = 0;
-  ended = deferred = wants_room = replied = false;
+  ended = deferred = wants_room = replied = reset = false;
   for (std::string* s : {&block, &body, &trailers, &head, &reply_trailers}) s->clear();
 }
 

@@ -37,6 +37,7 @@ struct H2Call : CallSlot<H2Wire> {
   size_t unconsumed = 0;
   size_t interim = 0;  // bytes of interim replies
   bool replied = false;
+  bool reset = false;  // by the backend
 };
 
 // One connection. Owned by the link; closed ones live to the end of the turn.

@@ -317,9 +317,38 @@ TEST_F(H2LinkRaw, MalformedRepliesFailTheCallAlone) {
     frame[8] = static_cast<char>(streams.back());
     raw.connections.back()->say(frame);
     bench.settle();
-    EXPECT_TRUE(c.error);
+    ASSERT_TRUE(c.error);
+    EXPECT_EQ(c.error->reason, "bad_reply") << c.error->message;
     ASSERT_TRUE(bench.link);
     EXPECT_TRUE(bench.link->ready());
+  }
+}
+
+// nghttp2 refuses these without showing them; the backend has reset nothing.
+TEST_F(H2LinkRaw, WhatOurSideRefusesIsAMalformedReplyAndNoReset) {
+  bench.dial();
+  const std::string five = raw_field("content-length", "5"), data = raw_frame(0, 1, 0, "four");
+  const std::vector<std::string> kBad[] = {{raw_frame(1, 4, 0, raw_field("no-status", "1"))},
+                                           {head(0, false, "200", raw_field(":path", "/"))},
+                                           {head(0, true, "200", five)},
+                                           {head(0, false, "200", five), data},
+                                           {head(0, false), head(0, false, "200")},
+                                           {head(0, false, "200", raw_field("connection", "close"))}};
+  for (const auto& frames : kBad) {
+    Caller c;
+    bench.call(c, request("POST", "/"), "x", false);
+    bench.settle();
+    for (std::string frame : frames) {
+      frame[8] = static_cast<char>(streams.back());
+      raw.connections.back()->say(frame);
+    }
+    bench.settle();
+    const auto which = &frames - &kBad[0];
+    ASSERT_TRUE(c.error) << which;
+    EXPECT_EQ(c.error->reason, "bad_reply") << which << ": " << c.error->message;
+    EXPECT_EQ(c.error->code, Code::kUnavailable) << which;
+    EXPECT_EQ(c.error->retry, Retry::kNo) << which;
+    ASSERT_TRUE(bench.link && bench.link->ready()) << which;
   }
 }
 

@@ -99,6 +99,9 @@ struct H2WireCallbacks {
         wire.link_.greeted();
         return 0;
       case NGHTTP2_GOAWAY: wire.goaway_ = true; return 0;
+      case NGHTTP2_RST_STREAM:
+        if (H2Call* c = call_of(session, frame->hd.stream_id)) c->reset = true;
+        return 0;
       case NGHTTP2_HEADERS:
         if (H2Call* c = call_of(session, frame->hd.stream_id)) take_headers(wire, *c, end);
         return 0;
@@ -121,6 +124,12 @@ struct H2WireCallbacks {
     return 0;
   }
 
+  // What the library of ours refuses of a reply ends its stream with one of these.
+  static bool blames_the_peer(uint32_t code) {
+    return code == NGHTTP2_PROTOCOL_ERROR || code == NGHTTP2_FLOW_CONTROL_ERROR || code == NGHTTP2_STREAM_CLOSED ||
+           code == NGHTTP2_FRAME_SIZE_ERROR;
+  }
+
   static int on_stream_close(nghttp2_session* session, int32_t id, uint32_t code, void* user) {
     H2Wire& wire = self(user);
     H2Call* c = call_of(session, id);
@@ -132,6 +141,10 @@ struct H2WireCallbacks {
     if (code == NGHTTP2_REFUSED_STREAM && wire.goaway_) {  // as nghttp2 tells it of what came after the goodbye
       wire.link_.stale_ = true;
       wire.link_.doom(*c, wire.link_.error("said goodbye before it took the call", "link_broken", Retry::kYes));
+      return 0;
+    }
+    if (!c->reset && blames_the_peer(code)) {
+      bad_reply(wire, *c, fmt::format("against HTTP/2's rules ({})", nghttp2_http2_strerror(code)));
       return 0;
     }
     Error why = wire.link_.error(fmt::format("reset the call ({})", nghttp2_http2_strerror(code)),
