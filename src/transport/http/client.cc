@@ -244,6 +244,14 @@ class ClientConnection final : public async::StreamHandler {
        head_request_ = false;
 };
 
+// What came of a request on a pooled connection that its server was closing, nobody can tell: so one that may not be
+// carried out twice takes a new connection.
+bool may_be_repeated(const ClientRequest& request) {
+  if (request.idempotent) return *request.idempotent;
+  const std::string_view m = request.method;
+  return m == "GET" || m == "HEAD" || m == "OPTIONS" || m == "PUT" || m == "DELETE";
+}
+
 std::string host_of(const async::Endpoint& to) {
   const std::string& text = to.text;
   const bool plain =
@@ -336,7 +344,7 @@ struct Client::State {
                                        Duration idle_limit, ClientConnection::Sink sink) {
     CO_TRY(const std::string head, head_of(to, request));
     const std::string what = request.method + " " + request.target + " at " + to.text;
-    for (bool fresh = false;; fresh = true) {
+    for (bool fresh = !may_be_repeated(request);; fresh = true) {
       if (closed) co_return fail(cancelled(what + ": the client was closed", "client_closed"));
       auto connection = fresh ? nullptr : take_idle(to);
       const bool pooled = connection != nullptr;

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,8 @@ struct ClientRequest {
   std::string target = "/";
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
+  // May be carried out twice. Without a value the method says it: GET, HEAD, OPTIONS, PUT and DELETE are, POST is not.
+  std::optional<bool> idempotent = {};
 };
 
 struct ClientReply {
@@ -30,8 +33,8 @@ class Client {
  public:
   explicit Client(async::Loop& loop, size_t max_reply_bytes = 64 * 1024 * 1024);
   ~Client();
-  // kUnavailable when nobody answers there (an idle pooled connection that turns out dead is replaced once, silently),
-  // kDeadlineExceeded, kDataLoss for a broken reply. An HTTP error status is not an Error here.
+  // kUnavailable when nobody answers there (for a request that is idempotent a pooled connection that turns out dead is
+  // replaced once, silently; any other takes a new one at once), kDeadlineExceeded, kDataLoss for a broken reply. An HTTP error status is not an Error here.
   async::Task<Result<ClientReply>> fetch(async::Endpoint to, ClientRequest request, Deadline deadline);
   // The reply's body piece by piece; `on_chunk` returns false to stop. Returns the head (body empty) when the reply ends.
   // `idle`: longest silence between pieces. Errors as fetch.

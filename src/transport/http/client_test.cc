@@ -197,6 +197,50 @@ TEST(Client, an_idle_connection_that_died_is_replaced_once) {
   EXPECT_EQ(b.get("/apps/all").status, 200);
 }
 
+// Answers its first request, swallows the second and ends the connection: it may have done what was asked.
+struct Quitter final : async::StreamHandler {
+  Quitter(std::unique_ptr<async::Stream> s, int* n) : stream(std::move(s)), asked(n) { stream->set_handler(this); }
+  size_t on_bytes(std::string_view data) override {
+    ++*asked;
+    if (std::exchange(answered, true))
+      stream.reset();
+    else
+      stream->write("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    return data.size();
+  }
+  void on_end() override {}
+  void on_closed(const Error&) override {}
+  std::unique_ptr<async::Stream> stream;
+  int* asked;
+  bool answered = false;
+};
+
+TEST(Client, what_may_not_be_done_twice_is_asked_once) {
+  struct Case {
+    const char* method;
+    std::optional<bool> idempotent;
+    int asked, connections;
+  };
+  const Case kCases[] = {{"POST", {}, 2, 2}, {"PATCH", {}, 2, 2},  {"GET", false, 2, 2},
+                         {"GET", {}, 3, 2},  {"POST", true, 3, 2}, {"PUT", {}, 3, 2}};
+  for (const Case& c : kCases) {
+    auto loop = async::SimLoop::create({.seed = 4});
+    int asked = 0;
+    std::vector<std::unique_ptr<Quitter>> peers;
+    auto listener = loop->listen({"server"}, [&](std::unique_ptr<async::Stream> s) {
+      peers.push_back(std::make_unique<Quitter>(std::move(s), &asked));
+    });
+    Client client(*loop);
+    for (int i = 0; i < 2; ++i) {
+      auto r = loop->run(
+          client.fetch({"server"}, {.method = c.method, .idempotent = c.idempotent}, Deadline::after(loop->now(), 5s)));
+      EXPECT_TRUE(r.has_value()) << c.method << (r ? "" : r.error().message);
+    }
+    EXPECT_EQ(asked, c.asked) << c.method;
+    EXPECT_EQ(static_cast<int>(peers.size()), c.connections) << c.method;
+  }
+}
+
 TEST(Client, nobody_there_is_unavailable_and_a_hung_peer_a_deadline) {
   Bench b;
   b.server.reset();

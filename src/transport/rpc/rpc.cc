@@ -186,7 +186,8 @@ async::Task<Result<std::string>> Client::call(std::string_view service, std::str
   http::ClientRequest r{.method = "POST",
                         .target = path_of(service, method),
                         .headers = {{"content-type", std::string(kUnaryType)}, {"connect-protocol-version", "1"}},
-                        .body = std::move(request)};
+                        .body = std::move(request),
+                        .idempotent = true};
   auto reply = co_await http_.fetch(to_, std::move(r), deadline);
   if (!reply) co_return fail(std::move(reply).error());
   if (reply->status != 200) co_return fail(error_from_json(reply->body, reply->status));
@@ -198,7 +199,8 @@ async::Task<Result<void>> Client::stream(std::string_view service, std::string_v
   http::ClientRequest r{.method = "POST",
                         .target = path_of(service, method),
                         .headers = {{"content-type", std::string(kStreamType)}, {"connect-protocol-version", "1"}},
-                        .body = {}};
+                        .body = {},
+                        .idempotent = true};
   CO_TRY_VOID(append_envelope(r.body, 0, request));
   Receiver receiver(std::move(on_message));
   auto head = co_await http_.stream(to_, std::move(r), Deadline::after(loop_.now(), kConnect), kSilence,

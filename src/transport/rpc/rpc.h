@@ -1,7 +1,8 @@
 // Calls between the roles: unary POST /package.Service/Method with a serialized protobuf message as body, as the Connect
 // protocol frames it (https://connectrpc.com/docs/protocol: content-type application/proto; an error is a JSON body
 // {"code","message"} with an HTTP status), and server streams as length-prefixed messages. Bytes here; the protobuf types
-// stay in each room's wire.cc. For control traffic only.
+// stay in each room's wire.cc. For control traffic only; every method is idempotent, so a call whose connection turns out
+// dead is made once more.
 #pragma once
 
 #include <functional>
