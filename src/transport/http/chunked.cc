@@ -167,12 +167,12 @@ ChunkedDecoder::Event ChunkedDecoder::next(std::string_view data, size_t& used, 
           // No line is looked at beyond what is left of the bound, whatever follows the trailers.
           const Line outcome = begun ? trailer_line(line.substr(0, kMaxTrailerBytes - at + 2), size) : Line::kNeedMore;
           if (outcome != Line::kBad && at + (outcome == Line::kOk ? size : line.size()) > kMaxTrailerBytes) {
-            piece = "the trailers are larger than 16 KiB";
+            piece = kLargeTrailers;
             return Event::kBad;
           }
           if (outcome == Line::kNeedMore) return Event::kNeedMore;
           if (outcome == Line::kBad) {
-            piece = "a trailer is malformed, or is a field that may not be one";
+            piece = kBadTrailer;
             return Event::kBad;
           }
           at += size;

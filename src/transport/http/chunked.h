@@ -37,6 +37,10 @@ class ChunkedDecoder {
 inline constexpr size_t kChunkHeadBytes = 18;
 size_t write_chunk_head(char* out, uint64_t size);
 
+// Why a body's trailers are refused, whatever carried them.
+inline constexpr std::string_view kLargeTrailers = "the trailers are larger than 16 KiB";
+inline constexpr std::string_view kBadTrailer = "a trailer is malformed, or is a field that may not be one";
+
 // `lines` are whole fields ("name: value\r\n"), of which none frames or routes a message. Empty is fine.
 bool valid_trailers(std::string_view lines);
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "async/sim_loop.h"
+#include "transport/http/chunked.h"
 #include "transport/http/h2_test_client.h"
 #include "transport/http/h2_test_service.h"
 
@@ -186,6 +187,28 @@ TEST_F(H2ConnectionTest, TrailersTravelBothWays) {
   EXPECT_EQ(call->trailers, (std::map<std::string, std::string>{{"grpc-status", "0"}, {"grpc-message", "fine"}}));
   EXPECT_EQ(call->headers, (std::map<std::string, std::string>{{"x-case", "Kept"}}));
   EXPECT_EQ(call->error, kNoError);
+}
+
+// As those of a chunked body: refused as a whole, never cut.
+TEST_F(H2ConnectionTest, TrailersThatMayNotBeOnesOrAreTooLargeAreRefused) {
+  service.on_end = [](Seen& s) { s.exchange->reply("HTTP/1.1 200 OK\r\n\r\n", "fine", More::kNo); };
+  start();
+  const std::string large = "x: " + std::string(kMaxTrailerBytes - 5, 'x') + "\r\n";
+  const std::pair<std::string, bool> kCases[] = {{large, true},
+                                                 {"x-a: 1\r\n" + large, false},
+                                                 {"x-a: 1\r\nauthorization: me\r\n", false},
+                                                 {"content-type: text/plain\r\n", false},
+                                                 {"content-length: 6\r\n", false},
+                                                 {"x-forwarded-for: 1.2.3.4\r\n", false},
+                                                 {"x-a: 1\r\nx-b: 2\r\n", true}};
+  for (const auto& [trailers, taken] : kCases) {
+    auto call = client->call("POST", "/", {}, "abc", false);
+    client->send(*call, "def", true, trailers);
+    ASSERT_TRUE(until([&] { return call->closed; })) << trailers;
+    EXPECT_EQ(call->status, taken ? 200 : 400) << trailers;
+    if (taken) EXPECT_EQ(service.seen.back()->trailers, trailers);
+    EXPECT_EQ(call->error, kNoError) << trailers;
+  }
 }
 
 TEST_F(H2ConnectionTest, TrailersAfterAReplyThatWasAllSent) {

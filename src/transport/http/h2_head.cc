@@ -5,6 +5,7 @@
 #include <cstring>
 #include <span>
 
+#include "transport/http/chunked.h"
 #include "transport/http/h2_field.h"
 #include "transport/http/head_grammar.h"
 
@@ -218,6 +219,8 @@ H2Read H2HeadReader::trailers(HpackDecoder& decoder, std::string_view block, siz
   to_ = text_.get();
   size_t bytes = 0;
   bool malformed = false;
+  status_ = 0;
+  problem_ = {};
   decoder.begin(block, scratch_);
   for (HpackField field;;) {
     const HpackDecoder::Next next = decoder.next(field);
@@ -227,13 +230,17 @@ H2Read H2HeadReader::trailers(HpackDecoder& decoder, std::string_view block, siz
     bytes += field.size();
     if (bytes > most) return H2Read::kBomb;
     malformed = (field.mark & H2Field::kMalformed) != 0 || H2Field::is_pseudo(field.mark);
-    const auto name = H2Field::name_of(field.mark);
-    const bool unwanted = name == H2Field::kUnwanted || name == H2Field::kContentLength || name == H2Field::kHost ||
-                          tells_origin(field.name());
-    if (!malformed && !unwanted && bytes <= kMaxListBytes) put(field.line());
+    if (malformed || status_ != 0) continue;
+    if (static_cast<size_t>(to_ - text_.get()) + field.line().size() > kMaxTrailerBytes)
+      refuse(400, kLargeTrailers);
+    else if (!valid_trailers(field.line()))
+      refuse(400, kBadTrailer);
+    else
+      put(field.line());
   }
   lines = {text_.get(), to_};
-  return malformed || bytes > kMaxListBytes ? H2Read::kMalformed : H2Read::kGood;
+  if (malformed) return H2Read::kMalformed;
+  return status_ == 0 ? H2Read::kGood : H2Read::kRefused;
 }
 
 H2Read H2HeadReader::nothing(HpackDecoder& decoder, std::string_view block, size_t most) {

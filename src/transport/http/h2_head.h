@@ -30,7 +30,8 @@ class H2HeadReader {
   // `more`: a body follows; without content-length it is then announced as chunked, which is how this form says "of
   // unknown length". Reading stops with kBomb above `most` bytes of a list. With kRefused the head holds its method only.
   H2Read request(HpackDecoder& decoder, std::string_view block, size_t most, bool more, RequestHead& head);
-  // `lines`: "name: value\r\n" without what the connection owns.
+  // `lines`: "name: value\r\n". Refused with 400, as in the chunked coding: above kMaxTrailerBytes, and a field that may
+  // not be a trailer.
   H2Read trailers(HpackDecoder& decoder, std::string_view block, size_t most, std::string_view& lines);
   // The block changes the tables and is of no other use.
   H2Read nothing(HpackDecoder& decoder, std::string_view block, size_t most);

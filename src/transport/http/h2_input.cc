@@ -201,13 +201,17 @@ void H2Connection::on_request_block(uint32_t id, bool end_stream, std::string_vi
 
 void H2Connection::on_trailers_block(H2Stream& s, bool end_stream, std::string_view block) {
   std::string_view lines;
-  const H2Read read = H2HeadReader::of_this_thread().trailers(decoder_, block, H2Guard::kMaxBlock, lines);
+  H2HeadReader& reader = H2HeadReader::of_this_thread();
+  const H2Read read = reader.trailers(decoder_, block, H2Guard::kMaxBlock, lines);
   if (read_failed(read)) return;
   if (read == H2Read::kMalformed || !end_stream || (s.length_ && s.received_ != *s.length_)) {
     ++context_.stats.bad_requests;
     return reset_stream(s, H2Error::kProtocol);
   }
-  request_ended(s, lines);
+  if (read == H2Read::kGood || s.handler_ == nullptr) return request_ended(s, lines);
+  s.request_ended_ = true;
+  --bodies_;
+  refuse(s, refusal_of(reader.status(), reader.problem()));
 }
 
 // ---- bodies ----
