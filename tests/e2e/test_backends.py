@@ -222,9 +222,10 @@ def test_what_is_cut_or_not_answered_is_told(server, web):
     assert status == 503 and fields["x-colony-reason"] == "replica_lost", (status, body)
 
 
-def test_a_client_that_leaves_ends_the_connection_to_the_server(server, web):
+@pytest.mark.parametrize("behind", [b"", b"\n", b"GET /echo HTTP/1.1\r\nhost: h\r\n\r\n"], ids=["nothing", "a byte", "a request"])
+def test_a_client_that_leaves_ends_the_connection_to_the_server(server, web, behind):
     with socket.create_connection(server.http.rsplit(":", 1)) as s:
-        s.sendall(b"GET /hold HTTP/1.1\r\nhost: h\r\n\r\n")
+        s.sendall(b"GET /hold HTTP/1.1\r\nhost: h\r\n\r\n" + behind)
         wait_until(lambda: any(path == "/hold" for _, path, _, _ in web.seen), "the request arrives")
     wait_until(lambda: web.gone, "its connection ends")
 

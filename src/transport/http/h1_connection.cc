@@ -9,6 +9,7 @@ namespace colony::http {
 namespace {
 
 constexpr size_t kDiscardMax = 256 * 1024;  // LIMIT: unwanted input read to keep or to end a connection in order
+constexpr size_t kAheadMost = 16 * 1024;    // LIMIT: input behind a request in service; more is not read
 
 }  // namespace
 
@@ -60,7 +61,9 @@ bool Http1Connection::step(std::string_view rest, size_t& used) {
     case In::kChunked: return take_chunk(rest, used);
     case In::kTunnel: return take_tunnel(rest, used);
     case In::kWhole:
-      if (!rest.empty() && !paused_) {
+      // WHY not paused at the first byte: the client's end, behind it, would not be seen.
+      ahead_ = !rest.empty();
+      if (rest.size() >= kAheadMost && !paused_) {
         paused_ = true;
         stream_->pause();
       }
@@ -289,10 +292,14 @@ void Http1Connection::finish_request() {
     head_since_ = since_;
     rearm_by(since_ + context_.options.head_timeout);
   }
-  if (paused_) {
-    paused_ = false;
-    stream_->resume();
-  }
+  read_on();
+}
+
+// Shows what was left with the stream, and what comes.
+void Http1Connection::read_on() {
+  if (!paused_ && !ahead_) return;
+  paused_ = ahead_ = false;
+  stream_->resume();
 }
 
 // Ends our half; what the client still sends is read for a while, since closing with unread bytes would reset the
@@ -314,10 +321,7 @@ void Http1Connection::linger() {
   }
   stream_->shutdown_write();
   rearm_by(since_ + kLingerTime);
-  if (paused_) {
-    paused_ = false;
-    stream_->resume();
-  }
+  read_on();
 }
 
 void Http1Connection::over() {

@@ -77,6 +77,7 @@ class Http1Connection final : public Connection, public Exchange {
 
   // The end of a request and of the connection; never called from inside an Exchange call.
   void finish_request();
+  void read_on();
   void linger();
   void over();
   void on_timer();
@@ -105,6 +106,7 @@ class Http1Connection final : public Connection, public Exchange {
   Out out_ = Out::kNone;
   bool in_callback_ = false;  // on_bytes is on the stack: it finishes what was answered
   bool paused_ = false;
+  bool ahead_ = false;        // input behind the request in service is with the stream
   bool ok_ = true;            // what on_done will say
   bool cut_ = false;          // the reply was broken off after its head: the connection cannot go on
   bool close_after_ = false;  // no further request on this connection

@@ -280,37 +280,6 @@ TEST_P(H1, a_reply_loses_what_belongs_to_another_connection) {
             "HTTP/1.1 200 Fine\r\nx-b: 2\r\ncontent-length: 1\r\n\r\nx");
 }
 
-TEST_P(H1, a_client_that_goes_away_cancels_its_request) {
-  Bench b(GetParam());
-  {
-    RawPeer peer(*b.loop, {"server"});
-    peer.send("GET /hold HTTP/1.1\r\nHost: a\r\n\r\n");
-    b.settle();
-    ASSERT_EQ(b.service.calls.size(), 1u);
-    EXPECT_FALSE(b.service.last().done);
-    peer.hang_up();
-    b.settle();
-    EXPECT_TRUE(b.service.last().done && !b.service.last().ok);
-  }
-  RawPeer half(*b.loop, {"server"});
-  half.send("GET /hold HTTP/1.1\r\nHost: a\r\n\r\n");
-  half.stream->shutdown_write();
-  b.settle();
-  EXPECT_TRUE(b.service.last().done && !b.service.last().ok);
-  EXPECT_TRUE(b.connections.empty());
-  EXPECT_EQ(b.stats.open_requests, 0u);
-}
-
-TEST_P(H1, the_end_of_the_server_ends_requests) {
-  auto b = std::make_unique<Bench>(GetParam());
-  RawPeer peer(*b->loop, {"server"});
-  peer.send("GET /hold HTTP/1.1\r\nHost: a\r\n\r\n");
-  b->settle();
-  b->connections.clear();
-  EXPECT_TRUE(b->service.last().done && !b->service.last().ok);
-  peer.stream.reset();
-}
-
 TEST_P(H1, body_bytes_stop_at_the_window_until_they_are_consumed) {
   Bench b(GetParam(), {.body_window = 1000});
   for (const bool chunked : {false, true}) {

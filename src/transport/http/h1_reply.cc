@@ -181,7 +181,7 @@ void Http1Connection::switch_protocols(const ReplyHead& head, std::string_view f
   since_ = context_.loop.now();
   send(context_.scratch, first);
   rearm_by(since_ + context_.options.tunnel_idle);
-  if (std::exchange(paused_, false)) stream_->resume();
+  read_on();
 }
 
 void Http1Connection::send_chunk(std::string_view data, More more) {

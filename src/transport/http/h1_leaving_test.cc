@@ -1,0 +1,76 @@
+// HTTP/1.1 connections that one of the two sides leaves while a request is in service.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "transport/http/h1_test_support.h"
+
+namespace colony::http {
+namespace {
+
+using testing::Bench;
+using testing::RawPeer;
+using testing::take_reply;
+
+class H1Leaving : public ::testing::TestWithParam<size_t> {};
+INSTANTIATE_TEST_SUITE_P(Cut, H1Leaving, ::testing::Values(0, 1, 3, 7));
+
+constexpr std::string_view kHold = "GET /hold HTTP/1.1\r\nHost: a\r\n\r\n";
+
+TEST_P(H1Leaving, a_client_that_goes_away_cancels_its_request_whatever_follows_it) {
+  const std::string next = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3000\r\n\r\n" + std::string(3000, 'x');
+  for (const std::string& behind : {std::string(), std::string("\n"), next, next + next + "GET"}) {
+    for (const bool half : {false, true}) {
+      Bench b(GetParam());
+      RawPeer peer(*b.loop, {"server"});
+      peer.send(std::string(kHold) + behind);
+      b.settle();
+      ASSERT_EQ(b.service.calls.size(), 1u);
+      EXPECT_FALSE(b.service.last().done);
+      if (half)
+        peer.stream->shutdown_write();
+      else
+        peer.hang_up();
+      b.settle();
+      EXPECT_TRUE(b.service.last().done && !b.service.last().ok) << behind.size() << " bytes behind it";
+      EXPECT_EQ(b.service.calls.size(), 1u);
+      EXPECT_TRUE(b.connections.empty());
+      EXPECT_EQ(b.stats.open_requests, 0u);
+    }
+  }
+}
+
+TEST_P(H1Leaving, what_comes_during_a_request_is_read_as_far_as_it_is_kept_and_answered_in_order) {
+  Bench b(GetParam());
+  RawPeer peer(*b.loop, {"server"});
+  peer.send(kHold);
+  b.settle();
+  for (int i = 0; i < 30; ++i) {
+    peer.send("POST /echo/" + std::to_string(i) + " HTTP/1.1\r\nHost: a\r\nContent-Length: 5000\r\n\r\n" +
+              std::string(5000, 'x'));
+    if (i % 10 == 0) b.settle();
+  }
+  b.settle();
+  EXPECT_EQ(b.service.calls.size(), 1u);
+  EXPECT_GT(peer.stream->pending(), 50'000u) << "what is not read stays with the client";
+  b.service.last().release("first");
+  b.settle();
+  EXPECT_EQ(take_reply(peer.text, false).body, "first");
+  for (int i = 0; i < 30; ++i) {
+    const auto r = take_reply(peer.text, false);
+    ASSERT_TRUE(r.whole) << i;
+    EXPECT_THAT(r.head, ::testing::HasSubstr("x-path: /echo/" + std::to_string(i) + "\r\n"));
+  }
+}
+
+TEST_P(H1Leaving, the_end_of_the_server_ends_requests) {
+  auto b = std::make_unique<Bench>(GetParam());
+  RawPeer peer(*b->loop, {"server"});
+  peer.send("GET /hold HTTP/1.1\r\nHost: a\r\n\r\n");
+  b->settle();
+  b->connections.clear();
+  EXPECT_TRUE(b->service.last().done && !b->service.last().ok);
+  peer.stream.reset();
+}
+
+}  // namespace
+}  // namespace colony::http
