@@ -44,7 +44,7 @@ TEST_P(H1Leaving, what_comes_during_a_request_is_read_as_far_as_it_is_kept_and_a
   RawPeer peer(*b.loop, {"server"});
   peer.send(kHold);
   b.settle();
-  for (int i = 0; i < 30; ++i) {
+  for (int i = 0; i < 50; ++i) {
     peer.send("POST /echo/" + std::to_string(i) + " HTTP/1.1\r\nHost: a\r\nContent-Length: 5000\r\n\r\n" +
               std::string(5000, 'x'));
     if (i % 10 == 0) b.settle();
@@ -55,7 +55,7 @@ TEST_P(H1Leaving, what_comes_during_a_request_is_read_as_far_as_it_is_kept_and_a
   b.service.last().release("first");
   b.settle();
   EXPECT_EQ(take_reply(peer.text, false).body, "first");
-  for (int i = 0; i < 30; ++i) {
+  for (int i = 0; i < 50; ++i) {
     const auto r = take_reply(peer.text, false);
     ASSERT_TRUE(r.whole) << i;
     EXPECT_THAT(r.head, ::testing::HasSubstr("x-path: /echo/" + std::to_string(i) + "\r\n"));
