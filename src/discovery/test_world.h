@@ -22,7 +22,10 @@ inline std::string_view name_of(Adapter a) {
 }
 
 inline AppRecord app(const std::string& name, uint64_t epoch, uint64_t version) {
-  return {.app = name, .epoch = epoch, .version = version, .deployments = {{.name = "d", .models = {name}}}};
+  return {.app = name,
+          .epoch = epoch,
+          .version = version,
+          .deployments = {{.name = "d", .models = {name}, .model_versions = {"3"}}}};
 }
 
 struct Watcher {

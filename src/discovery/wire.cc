@@ -20,6 +20,7 @@ void to_pb(const AppRecord& r, pb::App& out) {
     o.set_runtime(d.runtime);
     o.set_transform(d.transform);
     for (const auto& m : d.models) o.add_models(m);
+    for (const auto& v : d.model_versions) o.add_model_versions(v);
     o.set_route_prefix(d.route_prefix);
     o.set_max_ongoing_requests(d.max_ongoing_requests);
     o.set_max_queued_requests(d.max_queued_requests);
@@ -49,6 +50,7 @@ Result<AppRecord> from_pb(const pb::App& in) {
     o.runtime = d.runtime();
     o.transform = d.transform();
     o.models.assign(d.models().begin(), d.models().end());
+    o.model_versions.assign(d.model_versions().begin(), d.model_versions().end());
     o.route_prefix = d.route_prefix();
     o.max_ongoing_requests = d.max_ongoing_requests();
     o.max_queued_requests = d.max_queued_requests();

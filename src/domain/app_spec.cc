@@ -45,6 +45,16 @@ std::vector<std::string> AppSpec::model_names(const DeploymentSpec& d) const {
   return names;
 }
 
+std::vector<std::string> AppSpec::model_versions(const DeploymentSpec& d) const {
+  std::vector<std::string> versions;
+  if (d.external()) return versions;
+  for (const ModelSpec& m : d.models) versions.push_back(m.version);
+  if (versions.empty()) versions.push_back(d.model ? d.model->version : ModelSpec{}.version);
+  for (std::string& v : versions)
+    if (v.empty()) v = ModelSpec{}.version;
+  return versions;
+}
+
 std::string process_hash(const DeploymentSpec& d) {
   DeploymentSpec rest;  // defaults wherever a change needs no new process
   rest.name = d.name;

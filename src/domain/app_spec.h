@@ -78,6 +78,7 @@ struct AppSpec {
   // OIP names under which this deployment answers: its `models:`, or APP for the ingress, APP.DEPLOYMENT for others. None
   // for an external one.
   std::vector<std::string> model_names(const DeploymentSpec& d) const;
+  std::vector<std::string> model_versions(const DeploymentSpec& d) const;  // of them, in their order
 };
 
 // Stable hash (hex) of everything that needs a new process when it changes: all but num_replicas, user_config, model(s),

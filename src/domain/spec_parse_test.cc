@@ -30,6 +30,7 @@ applications:
   EXPECT_EQ(d.num_replicas, 1);
   EXPECT_EQ(d.max_ongoing_requests, 5);
   EXPECT_EQ(apps[0].model_names(d), std::vector<std::string>{"filetype"});
+  EXPECT_EQ(apps[0].model_versions(d), std::vector<std::string>{"1"});
   make_paths_absolute(apps[0], "/srv/apps");
   EXPECT_EQ(apps[0].deployments[0].model->path, "/srv/apps/models/magika.onnx");
 }
@@ -146,6 +147,7 @@ applications:
   EXPECT_EQ(d.num_replicas, 4);
   EXPECT_EQ(app.hosts, std::vector<std::string>{"shop.example"});
   EXPECT_TRUE(app.model_names(d).empty());
+  EXPECT_TRUE(app.model_versions(d).empty());
   EXPECT_EQ(d.backend->protocol, "h2c");
   const std::string text = to_json_text(app);
   const auto again = parse_app({text, SpecFormat::kJson, {}, ModelPaths::kAbsolute});

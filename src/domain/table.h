@@ -25,9 +25,10 @@ struct DeploymentRecord {
   std::string name;
   std::string runtime;
   std::string transform;
-  std::vector<std::string> models;  // OIP names
-  std::string route_prefix;         // of the ingress deployment; "" for others
-  std::vector<std::string> hosts;   // likewise; lower case, without a port
+  std::vector<std::string> models;          // OIP names
+  std::vector<std::string> model_versions;  // of them, in their order
+  std::string route_prefix;                 // of the ingress deployment; "" for others
+  std::vector<std::string> hosts;           // likewise; lower case, without a port
   std::vector<std::string> grpc_services;
   int max_ongoing_requests = 5;
   int max_queued_requests = -1;

@@ -17,6 +17,7 @@ AppRecord AppMaster::build_record() const {
     out.runtime = d.runtime;
     out.transform = d.transform;
     out.models = assignment_.spec.model_names(d);
+    out.model_versions = assignment_.spec.model_versions(d);
     if (&d == &ingress) {
       out.route_prefix = assignment_.spec.route_prefix;
       out.hosts = assignment_.spec.hosts;

@@ -39,12 +39,24 @@ BuiltinReply models(const ServerView& v, bool index) {
     for (const auto& m : v.routes->models()) {
       const bool ready = index && v.serves(m);
       list.push_back(index ? Json{{"name", m},
-                                  {"version", "1"},
+                                  {"version", v.routes->model_version(m)},
                                   {"state", ready ? "READY" : "UNAVAILABLE"},
                                   {"reason", ready ? "" : "no replica is ready"}}
                            : Json(m));
     }
   return {.body = dump(index ? list : Json{{"models", list}})};
+}
+
+BuiltinReply statistics(const ServerView& v) {
+  Json list = Json::array();
+  for (const ModelCounts& m : v.counts ? v.counts() : std::vector<ModelCounts>())
+    list.push_back({{"name", m.model},
+                    {"version", m.version},
+                    {"inference_count", m.ok},
+                    {"execution_count", m.ok},
+                    {"inference_stats",
+                     {{"success", {{"count", m.ok}, {"ns", m.ok_ns}}}, {"fail", {{"count", m.failed}, {"ns", 0}}}}}});
+  return {.body = dump({{"model_stats", list}})};
 }
 
 }  // namespace
@@ -69,6 +81,7 @@ BuiltinReply answer_builtin(std::string_view method, std::string_view path, cons
   if (path == "/v2/health/live") return {.body = dump({{"live", true}})};
   if (path == "/v2/health/ready") return ready(v) ? BuiltinReply{.body = dump({{"ready", true}})} : not_ready(v);
   if (path == "/v2/models" || path == "/v2/models/") return models(v, false);
+  if (path == "/v2/models/stats") return statistics(v);
   return refusal(404, fmt::format("no page '{}'; there are /-/healthz and /-/routes", path.substr(0, 200)), "NOT_FOUND",
                  "unknown_route");
 }

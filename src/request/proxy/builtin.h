@@ -5,17 +5,26 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/error.h"
 #include "request/proxy/route/table.h"
 
 namespace colony::proxy {
 
-// What the built-in answers know about this loop.
+// What one model's requests came to, by the proxy's own counters over all loops. Models of one deployment share them.
+struct ModelCounts {
+  std::string model, version;
+  uint64_t ok = 0, failed = 0;
+  uint64_t ok_ns = 0;  // total time of the requests
+};
+
+// What the built-in answers know.
 struct ServerView {
   const RouteTable* routes = nullptr;  // null: no table has arrived yet
   bool draining = false;
   std::function<bool(std::string_view model)> has_replica = {};  // one that is ready; unset: none of any
+  std::function<std::vector<ModelCounts>()> counts = {};
   bool serves(std::string_view model) const { return has_replica && has_replica(model); }
 };
 

@@ -60,11 +60,13 @@ GrpcBuiltin::GrpcBuiltin(std::function<ServerView()> view) : view_(std::move(vie
     inference::RepositoryIndexResponse reply;
     if (const ServerView v = view_(); v.routes) {
       for (const auto& m : v.routes->models()) {
+        const bool ready = v.serves(m);
+        if (request.ready() && !ready) continue;
         auto& index = *reply.add_models();
         index.set_name(m);
-        index.set_version("1");
-        index.set_state(v.serves(m) ? "READY" : "UNAVAILABLE");
-        if (!v.serves(m)) index.set_reason("no replica is ready");
+        index.set_version(std::string(v.routes->model_version(m)));
+        index.set_state(ready ? "READY" : "UNAVAILABLE");
+        if (!ready) index.set_reason("no replica is ready");
       }
     }
     call.finish(reply.SerializeAsString());
@@ -93,7 +95,7 @@ std::string grpc_statistics(const std::vector<ModelCounts>& models) {
   for (const ModelCounts& m : models) {
     auto& s = *reply.add_model_stats();
     s.set_name(m.model);
-    s.set_version("1");
+    s.set_version(m.version);
     s.set_inference_count(m.ok);
     s.set_execution_count(m.ok);
     s.mutable_inference_stats()->mutable_success()->set_count(m.ok);

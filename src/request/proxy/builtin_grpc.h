@@ -12,13 +12,6 @@
 
 namespace colony::proxy {
 
-// What one model's requests came to, from the proxy's own counters.
-struct ModelCounts {
-  std::string model;
-  uint64_t ok = 0, failed = 0;
-  uint64_t ok_ns = 0;  // total time of the requests
-};
-
 class GrpcBuiltin {
  public:
   explicit GrpcBuiltin(std::function<ServerView()> view);

@@ -398,7 +398,31 @@ TEST(ProxyFlow, GrpcServerMethodsAndAllStatisticsAreItsOwn) {
   const WireReply statistics = call("/inference.GRPCInferenceService/ModelStatistics");
   EXPECT_TRUE(has(statistics.body, "iris"));
   EXPECT_TRUE(has(statistics.trailers, "grpc-status: 0"));
+  EXPECT_TRUE(has(w.ask("GET", "/v2/models/stats").body, R"("name":"iris")"));
   EXPECT_TRUE(w.replica("r1").service.calls.empty());
+}
+
+TEST(ProxyFlow, TheIndexTellsVersionsAndOnWishWhatIsReadyAlone) {
+  ProxyWorld w;
+  w.deploy("iris", "/iris", {w.replica("r1").record()});
+  w.deploy("lost", "/lost", {});
+  w.deploy("two", "/two", {w.replica("r2").record()}, [](DeploymentRecord& d) {
+    d.models = {"a", "b"};
+    d.model_versions = {"7", "2.1"};
+  });
+  EXPECT_EQ(w.ask("POST", "/v2/repository/index").body,
+            R"([{"name":"a","reason":"","state":"READY","version":"7"},)"
+            R"({"name":"b","reason":"","state":"READY","version":"2.1"},)"
+            R"({"name":"iris","reason":"","state":"READY","version":"1"},)"
+            R"({"name":"lost","reason":"no replica is ready","state":"UNAVAILABLE","version":"1"}])");
+  const auto index = [&](const string& message) {
+    return w
+        .ask("POST", "/inference.GRPCInferenceService/RepositoryIndex", message, "Content-Type: application/grpc\r\n")
+        .body;
+  };
+  const string all = index(string("\0\0\0\0\0", 5)), ready = index(string("\0\0\0\0\2\x10\1", 7));
+  EXPECT_TRUE(has(all, "lost") && has(all, "2.1"));
+  EXPECT_TRUE(!has(ready, "lost") && has(ready, "iris"));
 }
 
 TEST(ProxyFlow, ReadyOnlyOnceATableHasArrivedAndNotWhileDraining) {

@@ -61,7 +61,7 @@ ServerView ProxyLoop::view() {
     const DeploymentQueue* d = find_model(model);
     return d != nullptr && d->ready_links() > 0;
   };
-  return {snapshot_ ? snapshot_->routes.get() : nullptr, draining_, has_replica};
+  return {snapshot_ ? snapshot_->routes.get() : nullptr, draining_, has_replica, [this] { return counts(); }};
 }
 
 void ProxyLoop::apply(std::shared_ptr<const Snapshot> snapshot) {
@@ -191,15 +191,25 @@ std::string ProxyLoop::what_exists() {
   return snapshot_ ? snapshot_->routes->what_exists() : "no routing table has arrived yet";
 }
 
-std::string ProxyLoop::all_model_statistics() {
-  std::vector<ModelCounts> counts;
-  for (const auto& [key, d] : deployments_) {
-    const RouteStats& s = d->stats();
-    for (const auto& model : d->record().models)
-      counts.push_back({.model = model, .ok = s.ok.get(), .failed = s.failed.get(), .ok_ns = s.ok_ns.get()});
+std::vector<ModelCounts> ProxyLoop::counts() const {
+  std::vector<ModelCounts> out;
+  for (size_t i = 0; i < by_index_.size(); ++i) {
+    ModelCounts sum;
+    for (const auto& s : snapshot_->shared[i].gate->stats()) {
+      sum.ok += s->ok.get();
+      sum.failed += s->failed.get();
+      sum.ok_ns += s->ok_ns.get();
+    }
+    for (const auto& model : by_index_[i]->record().models) {
+      sum.model = model;
+      sum.version = snapshot_->routes->model_version(model);
+      out.push_back(sum);
+    }
   }
-  return grpc_statistics(counts);
+  return out;
 }
+
+std::string ProxyLoop::all_model_statistics() { return grpc_statistics(counts()); }
 
 std::map<std::string, std::shared_ptr<const RouteStats>> ProxyLoop::stats() const {
   std::map<std::string, std::shared_ptr<const RouteStats>> out;

@@ -56,6 +56,7 @@ class ProxyLoop final : public http::Service, private ForwardHost {
   Forward& take();
   bool has_memory();
   ServerView view();
+  std::vector<ModelCounts> counts() const;
   void flush_fresh();
   void reap();
   void show_gauges();

@@ -111,9 +111,9 @@ class Client {
   Client& operator=(const Client&) = delete;
 
   // The status; 0: the connection broke or nothing came for 20 s. `body` is set to what came.
-  int ask(std::string_view path, std::string_view sent, std::string& body) {
+  int ask(std::string_view path, std::string_view sent, std::string& body, std::string_view method = "PUT") {
     if (fd_ < 0) connect();
-    const std::string request = "PUT " + std::string(path) +
+    const std::string request = std::string(method) + " " + std::string(path) +
                                 " HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(sent.size()) + "\r\n\r\n" +
                                 std::string(sent);
     if (send(fd_, request.data(), request.size(), MSG_NOSIGNAL) < 0) return give_up();

@@ -25,6 +25,7 @@ DeploymentQueue::DeploymentQueue(async::Loop& loop, size_t loop_index, std::stri
       probe_timer_(loop, [this] { pump(); }),
       stats_(std::move(stats)) {
   gate_->attach(index_, this);
+  gate_->count_with(index_, stats_);
 }
 
 DeploymentQueue::~DeploymentQueue() {

@@ -13,6 +13,19 @@ DeploymentGate::DeploymentGate(std::vector<async::Loop*> loops) {
   }
 }
 
+void DeploymentGate::count_with(size_t index, std::shared_ptr<const RouteStats> stats) {
+  const std::lock_guard lock(stats_mutex_);
+  stats_.resize(std::max(stats_.size(), index + 1));
+  stats_[index] = std::move(stats);
+}
+
+std::vector<std::shared_ptr<const RouteStats>> DeploymentGate::stats() const {
+  const std::lock_guard lock(stats_mutex_);
+  std::vector<std::shared_ptr<const RouteStats>> out = stats_;
+  std::erase(out, nullptr);
+  return out;
+}
+
 bool DeploymentGate::enter(size_t index, size_t max_queued) {
   uint32_t n = bounded_.load();
   do {

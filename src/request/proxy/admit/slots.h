@@ -7,9 +7,11 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "async/loop.h"
+#include "request/proxy/stats.h"
 
 namespace colony::proxy {
 
@@ -68,6 +70,10 @@ class DeploymentGate : public std::enable_shared_from_this<DeploymentGate> {
   // here: two loops that both cannot reach the replica would play it back and forth.
   void give_back(size_t index, const std::shared_ptr<ReplicaSlots>& slots);
 
+  // What each loop counts of the deployment. Any thread.
+  void count_with(size_t index, std::shared_ptr<const RouteStats> stats);
+  std::vector<std::shared_ptr<const RouteStats>> stats() const;
+
   Duration mean_service() const { return Duration(mean_service_.load(std::memory_order_relaxed)); }
   void served(Duration service);
 
@@ -79,6 +85,8 @@ class DeploymentGate : public std::enable_shared_from_this<DeploymentGate> {
   };
   void hand_over(size_t to, const std::shared_ptr<ReplicaSlots>& slots);
   std::vector<std::unique_ptr<PerLoop>> per_loop_;
+  mutable std::mutex stats_mutex_;
+  std::vector<std::shared_ptr<const RouteStats>> stats_;  // per loop; null: it has not seen the deployment yet
   std::atomic<uint32_t> bounded_{0}, again_{0}, turn_{0};
   std::atomic<int64_t> mean_service_{0};
 };

@@ -160,7 +160,7 @@ Resolved RouteTable::by_path(std::string_view path, bool grpc) const {
     return by_service(path);
   }
   if (path.starts_with("/v2") && is_one_of(path, {"/v2", "/v2/", "/v2/health/live", "/v2/health/ready", "/v2/models",
-                                                  "/v2/models/", "/v2/repository/index"}))
+                                                  "/v2/models/", "/v2/models/stats", "/v2/repository/index"}))
     return {.target = Target::kBuiltin};
   if (std::string_view segment = model_segment(path); !segment.empty()) {
     Resolved r;
@@ -182,6 +182,15 @@ std::vector<std::string> RouteTable::models() const {
   for (const auto& [name, entry] : models_) out.push_back(name);
   std::sort(out.begin(), out.end());
   return out;
+}
+
+std::string_view RouteTable::model_version(std::string_view model) const {
+  if (const auto it = models_.find(model); it != models_.end()) {
+    const DeploymentRecord& d = entries_[it->second].record;
+    const auto at = static_cast<size_t>(std::find(d.models.begin(), d.models.end(), model) - d.models.begin());
+    if (at < d.model_versions.size()) return d.model_versions[at];
+  }
+  return "1";
 }
 
 std::vector<std::pair<std::string, std::string>> RouteTable::prefixes() const {

@@ -48,6 +48,7 @@ class RouteTable {
 
   const std::vector<RouteEntry>& entries() const { return entries_; }
   std::vector<std::string> models() const;                                // sorted
+  std::string_view model_version(std::string_view model) const;           // "1" where none was told
   std::vector<std::pair<std::string, std::string>> prefixes() const;      // prefix and app, sorted
   const std::vector<std::string>& warnings() const { return warnings_; }  // names claimed twice
   // "models: a, b; routes: /a, /b and 7 more": for the person who asked for something else.
