@@ -33,8 +33,8 @@ void set_codings(InferJob& job, const grpc::Call& call) {
 }
 
 void keep_message(InferJob& job, grpc::Call& call, std::string_view message) {
-  job.body = std::make_shared<std::string>(call.take_message(message));
-  job.message = message;
+  auto body = std::make_shared<std::string>(call.take_message(message));
+  job.keep_sent(std::move(body), message);
 }
 
 grpc::Packed packed(const InferJob& job) { return job.reply_packed ? grpc::Packed::kYes : grpc::Packed::kNo; }
@@ -49,13 +49,14 @@ class UnaryInfer final : public InferClient {
     set_codings(*job_, call);
     cost_ = cost(core_, call, message.size());
     if (cost_ == Inbox::Cost::kCheap)
-      job_->message = message;
+      job_->message = job_->sent = message;
     else
       keep_message(*job_, call, message);
   }
   void start() {
     auto job = job_;
     call_.on_cancel([this] {
+      job_->count_if_late();
       core_.inbox.abandon(job_);
       job_->forget_client();
       const Error e = cancelled("the client has gone");
@@ -97,6 +98,7 @@ class StreamInfer final : public grpc::StreamHandler, public RoomWaiter {
   ~StreamInfer() override {
     if (waits_for_room_) core_.inbox.forget(*this);
     for (const auto& p : pending_) {
+      p->job->count_if_late();
       core_.inbox.abandon(p->job);
       p->job->forget_client();
     }

@@ -231,9 +231,40 @@ void InferJob::finish(const Error* refused) {
   whole_ = refused == nullptr;
   if (whole_)
     account(error);
-  else if (model && form_ != InferForm::kGrpc && form_ != InferForm::kGrpcStream)  // theirs is the pool's to set
-    model->statistics.fail.add(static_cast<uint64_t>((core_.loop.now() - submitted_).count()));
+  else
+    count_refused();
   if (client_) std::exchange(client_, nullptr)->on_inferred(error);
+}
+
+void InferJob::keep_sent(std::shared_ptr<std::string> in, std::string_view text) {
+  sent = message = text;
+  sent_body_ = body = std::move(in);
+}
+
+void InferJob::count_if_late() {
+  if (client_ && deadline.passed(core_.loop.now())) count_refused();
+}
+
+// While it still runs, `model` of a gRPC request is the pool's to set: so the message is asked.
+void InferJob::count_refused() {
+  LoadedModel* failed = nullptr;
+  if (form_ == InferForm::kGrpc || form_ == InferForm::kGrpcStream) {
+    constexpr size_t kBeginning = 4 * 1024;  // of a compressed message, in which the names come first
+    std::string plain;
+    if (coding != compress::Coding::kIdentity) {
+      compress::Decompressor unpacker(coding, max_body);
+      unpacker.enough_at(kBeginning);
+      (void)unpacker.feed(sent.substr(0, kBeginning), plain);
+    }
+    const oip::AskedModel asked =
+        oip::peek_model_infer(coding == compress::Coding::kIdentity ? sent : std::string_view(plain));
+    asked_id_ = asked.id;
+    if (const auto found = table_->get(asked.name, asked.version)) failed = *found;
+  } else {
+    failed = model;
+  }
+  const Duration took = submitted_ == TimePoint{} ? Duration::zero() : core_.loop.now() - submitted_;
+  if (failed) failed->statistics.fail.add(static_cast<uint64_t>(took.count()));
 }
 
 void InferJob::account(const Error* error) {

@@ -47,6 +47,7 @@ class InferJob final : public Job {
   // ---- the question; set before it is submitted ----
   std::shared_ptr<std::string> body;                            // gRPC, when the job runs inside submit(): null
   std::string_view message;                                     // gRPC: within body, or valid during submit()
+  std::string_view sent;                                        // gRPC: the message as it came, valid as long as `body`
   LoadedModel* model = nullptr;                                 // null for gRPC: the message names it
   std::optional<uint64_t> json_length;                          // kJson
   std::string content_type;                                     // kTransform
@@ -61,14 +62,19 @@ class InferJob final : public Job {
   std::string reply;
   std::string_view reply_type;
   std::optional<size_t> reply_json_length;
-  bool reply_packed = false;                                              // `reply` is in reply_coding
-  const std::string& request_id() const { return whole_ ? id_ : kNone; }  // gRPC: the message's id, also when it failed
+  bool reply_packed = false;  // `reply` is in reply_coding
+  const std::string& request_id() const {
+    return whole_ ? id_ : asked_id_;
+  }  // gRPC: the message's id, also when it failed
 
   InferForm form() const { return form_; }
   std::string& make_body();
+  void keep_sent(std::shared_ptr<std::string> in, std::string_view text);  // gRPC: the message, as a view into `in`
   void run() override;
   void finish(const Error* refused) override;
   void forget_client() { client_ = nullptr; }
+  // Before the inbox is told that nobody waits any more: what its deadline has ended, and nobody's leaving, has failed.
+  void count_if_late();
 
  private:
   class StopWatch;
@@ -79,6 +85,7 @@ class InferJob final : public Job {
   Result<void> encode(const runtime::InferReply& inferred);
   void pack();
   void account(const Error* error);
+  void count_refused();
 
   Core& core_;
   InferForm form_ = InferForm::kJson;
@@ -91,8 +98,9 @@ class InferJob final : public Job {
   Laps laps_;
   std::shared_ptr<std::string> spare_body_;  // make_body() gives it out
   std::string id_, transform_type_;
-  bool whole_ = false;  // run() has returned
-  static inline const std::string kNone;
+  std::shared_ptr<std::string> sent_body_;  // of `sent`: run() may put another in the place of `body`
+  std::string asked_id_;                    // of a request that was refused
+  bool whole_ = false;                      // run() has returned
 };
 
 }  // namespace colony::replica

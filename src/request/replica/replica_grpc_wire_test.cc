@@ -144,6 +144,45 @@ TEST(ReplicaGrpc, AFullReplicaSaysWhenToComeBack) {
   ASSERT_TRUE(w.settle([&] { return calls[0].done && calls[1].done; }));
 }
 
+TEST(ReplicaGrpc, WhatIsRefusedOrLateIsAFailureOfItsModel) {
+  ReplicaWorld w(fake_spec("v1", 1));
+  w.ready();
+  const auto failed = [&] { return w.get("/v2/models/m/stats").body; };
+  LinkCall calls[3];
+  for (auto& c : calls) w.call(c, grpc_head("ModelInfer"), message("a"));
+  ASSERT_TRUE(calls[2].done);
+  EXPECT_THAT(failed(), HasSubstr(R"("fail":{"count":1,)")) << "refused";
+  ASSERT_TRUE(w.settle([&] { return calls[0].done && calls[1].done; }));
+  EXPECT_THAT(failed(), HasSubstr(R"("fail":{"count":1,)"));
+  LinkCall running, waiting;
+  w.call(running, grpc_head("ModelInfer"), message("a"), Deadline::after(w.loop->now(), 2s));
+  w.call(waiting, grpc_head("ModelInfer"), message("b"), Deadline::after(w.loop->now(), 1s));
+  w.loop->run_for(3s);
+  ASSERT_TRUE(running.done && waiting.done);
+  EXPECT_THAT(failed(), HasSubstr(R"("fail":{"count":3,)")) << "too late, one of them while it ran";
+  LinkCall gone;
+  w.link().cancel(w.call(gone, grpc_head("ModelInfer"), message("c")));
+  w.loop->run_ready();
+  EXPECT_THAT(failed(), HasSubstr(R"("fail":{"count":3,)")) << "whoever leaves is no failure of the model";
+}
+
+TEST(ReplicaStream, WhatIsRefusedCarriesTheIdOfItsRequestAndIsAFailure) {
+  auto spec = fake_spec("v1", 1);
+  spec.request_timeout_s = 1;
+  ReplicaWorld w(spec);
+  w.ready();
+  LinkCall stream;
+  w.call(stream, grpc_head("ModelStreamInfer"), message("a", "7") + message("b", "8"));
+  w.loop->run_for(2s);
+  const auto got = answers(stream);
+  ASSERT_EQ(got.size(), 2u);
+  EXPECT_THAT(got[0].error_message(), HasSubstr("deadline"));
+  EXPECT_EQ(got[0].infer_response().id(), "7") << "it runs still";
+  EXPECT_EQ(got[1].infer_response().id(), "8") << "it was never begun";
+  EXPECT_THAT(w.get("/v2/models/m/stats").body, HasSubstr(R"("fail":{"count":2,)"));
+  ASSERT_TRUE(w.settle([&] { return w.pool.queued() == 0; }));
+}
+
 TEST(ReplicaGrpc, LargeMessagesOfACheapModelAreTheThreadsWork) {
   DeploymentSpec spec;
   spec.name = "d";

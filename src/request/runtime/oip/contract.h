@@ -79,6 +79,11 @@ const std::vector<std::string>& server_extensions();
 
 // Raw contents are views into `message`, which `storage` keeps alive (null: the caller does). `to` is new.
 Result<void> parse_model_infer(std::string_view message, std::shared_ptr<void> storage, InferRequest& to);
+// What a ModelInferRequest asks for, as far as its bytes can be read: they may be cut short. Views into them.
+struct AskedModel {
+  std::string_view name, version, id;
+};
+AskedModel peek_model_infer(std::string_view message);
 // Refused: more than protobuf's 2 GiB.
 Result<void> write_model_infer(const InferReply& reply, const std::string& id, std::string& to);
 Result<void> write_stream_infer(const InferReply& reply, const std::string& id, std::string& to);

@@ -273,7 +273,8 @@ class RequestReader {
   std::vector<Contents> early_, contents_;
 };
 
-// Numbers of ModelInferResponse's fields, and of its InferOutputTensor.
+// Numbers of ModelInferResponse's fields, of which a ModelInferRequest has the first three too, and of its
+// InferOutputTensor.
 enum : uint32_t { kModel = 1, kVersion = 2, kId = 3, kOutputs = 5, kRaw = 6 };
 enum : uint32_t { kName = 1, kDatatype = 2, kShape = 3 };
 
@@ -334,6 +335,16 @@ Result<void> write(std::string& to, size_t size, F put) {
 Result<void> parse_model_infer(std::string_view message, std::shared_ptr<void> storage, InferRequest& to) {
   to.storage = std::move(storage);
   return RequestReader(to).read(message);
+}
+
+AskedModel peek_model_infer(std::string_view message) {
+  AskedModel out;
+  WireReader reader(message);
+  for (WireField f; reader.next(f);) {
+    if (f.type != WireType::kBytes || f.number < kModel || f.number > kId || !is_utf8(f.bytes)) continue;
+    (f.number == kModel ? out.name : f.number == kVersion ? out.version : out.id) = f.bytes;
+  }
+  return out;
 }
 
 Result<void> write_model_infer(const InferReply& reply, const std::string& id, std::string& to) {
