@@ -20,7 +20,7 @@ bool Http1Connection::over_limit(const RequestHead& head) {
   const ServerOptions& options = context_.options;
   if (head.target.size() > options.max_url)
     refuse(414, "the target is longer than the limit", Limit::kUrl);
-  else if (head.count > options.max_head_fields)
+  else if (head.count > options.max_head_fields && counted_fields(head) > options.max_head_fields)
     refuse(431, "more fields than the limit", Limit::kHeadFields);
   else if (head.block.size() > options.max_head_bytes)
     refuse(431, "the head is larger than the limit", Limit::kHeadBytes);

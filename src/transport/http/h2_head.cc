@@ -137,7 +137,7 @@ void H2HeadReader::add_pseudo(const HpackField& field, List& list) {
 
 // Room for the views of a line that is about to be written at to_.
 Field* H2HeadReader::next_field(RequestHead& head, size_t name, size_t value) {
-  if (head.count == kMaxFields) {
+  if (head.count == kMaxFields + kMaxAddedFields) {
     refuse(431, "more than 100 fields");
     return nullptr;
   }
@@ -205,6 +205,7 @@ H2Read H2HeadReader::finish(bool more, RequestHead& head, List& list) {
   head.block = {text_.get(), to_};
   head.names = 0;
   for (Field& f : std::span(&head.storage.field[0], head.count)) grammar::note_name(f, head);
+  if (head.count > kMaxFields && counted_fields(head) > kMaxFields) refuse(431, "more than 100 fields");
   if (head.block.size() > kMaxHeadBytes) refuse(431, "the head is larger than 64 KiB");
   head.expect_continue = list.has_expect;
   head.as_received = head.target.front() == '/';

@@ -21,7 +21,8 @@ H2Connection::Refusal H2Connection::refusal_of(int status, std::string_view prob
 std::optional<H2Connection::Refusal> H2Connection::over_limit(const RequestHead& head) const {
   const ServerOptions& options = context_.options;
   if (head.target.size() > options.max_url) return Refusal{414, "the target is longer than the limit", Limit::kUrl};
-  if (head.count > options.max_head_fields) return Refusal{431, "more fields than the limit", Limit::kHeadFields};
+  if (head.count > options.max_head_fields && counted_fields(head) > options.max_head_fields)
+    return Refusal{431, "more fields than the limit", Limit::kHeadFields};
   if (head.block.size() > options.max_head_bytes)
     return Refusal{431, "the head is larger than the limit", Limit::kHeadBytes};
   if (options.max_body > 0 && head.content_length.value_or(0) > options.max_body)

@@ -44,6 +44,18 @@ TEST_F(H2LimitsTest, HeadsOfTooManyFieldsOrBytesAre431) {
   EXPECT_EQ(service.seen.size(), 1u);
 }
 
+TEST_F(H2LimitsTest, FieldsThatAProxyAddsDoNotCount) {
+  start();
+  std::string fields, added;
+  for (size_t i = 0; i < kMaxFields - 1; ++i) fields += raw_field("x-" + std::to_string(i), "v");
+  for (const char* name : {"x-forwarded-for", "x-forwarded-host", "x-request-id", "traceparent", "forwarded"})
+    added += raw_field(name, "v");
+  send(headers(1, fields + added));
+  EXPECT_EQ(service.seen.size(), 1u);
+  send(headers(3, fields + raw_field("one", "more") + added));
+  expect_refused("head_fields", Limit::kHeadFields);
+}
+
 TEST_F(H2LimitsTest, ABodyThatSaysThatItIsTooLargeIs413) {
   start({.max_body = 1000});
   send(headers(1, raw_field("content-length", "1001"), kEndHeaders));

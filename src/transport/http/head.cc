@@ -229,13 +229,14 @@ std::string_view why_not_value(char c) {
 bool is_blank(char c) { return c == ' ' || c == '\t'; }
 
 struct Bounds {
-  size_t fields, bytes;
+  size_t counted, fields, bytes;
 };
-constexpr Bounds kOuter{kMaxFields, kMaxHeadBytes}, kInner{kMaxInnerFields, kMaxInnerHeadBytes};
+constexpr Bounds kOuter{kMaxFields, kMaxFields + kMaxAddedFields, kMaxHeadBytes},
+    kInner{kMaxInnerFields, kMaxInnerFields, kMaxInnerHeadBytes};
 
 // From the first field, at `at`, to the empty line. kComplete: `at` is behind the empty line.
-ParseState parse_fields(bool request, const char*& at, const char* const end, size_t most, HeadBase& head, Seen& seen,
-                        ParseError& error) {
+ParseState parse_fields(bool request, const char*& at, const char* const end, const Bounds& bounds, HeadBase& head,
+                        Seen& seen, ParseError& error) {
   const char* p = at;
   const char* const floor = head.start_line.data();
   Field* const first = &head.storage.field[0];
@@ -267,7 +268,7 @@ ParseState parse_fields(bool request, const char*& at, const char* const end, si
     while (value_end != value && is_blank(value_end[-1])) [[unlikely]]
       --value_end;
     p += 2;
-    if (f == first + most) return bad(error, 431, "more than 100 fields");
+    if (f == first + bounds.fields) return bad(error, 431, "more than 100 fields");
     f->name = {name, name_end};
     f->value = {value, value_end};
     f->line = {name, p};
@@ -284,6 +285,8 @@ ParseState parse_fields(bool request, const char*& at, const char* const end, si
   if (p[1] != '\n') return bad(error, 400, "a CR without LF");
   at = p + 2;
   head.count = static_cast<uint32_t>(f - first);
+  if (head.count > bounds.counted && counted_fields(head) > bounds.counted) [[unlikely]]
+    return bad(error, 431, "more than 100 fields");
   if (seen.names) mark_named(head);
   if (head.chunked && head.content_length) return bad(error, 400, "both Content-Length and Transfer-Encoding");
   if (head.chunked && head.http10) return bad(error, 400, "Transfer-Encoding in HTTP/1.0");
@@ -382,7 +385,7 @@ ParseState parse_request(std::string_view data, const Bounds& bounds, RequestHea
   if (auto s = parse_version(p, end, head, error); s != ParseState::kComplete) return s;
   head.start_line = {begin, p};
   Seen seen;
-  if (auto s = parse_fields(true, p, end, bounds.fields, head, seen, error); s != ParseState::kComplete) return s;
+  if (auto s = parse_fields(true, p, end, bounds, head, seen, error); s != ParseState::kComplete) return s;
   head.block = {begin, p};
   if (!seen.has_host && !head.http10) return bad(error, 400, "Host is missing");
   head.expect_continue = seen.continue_expected;
@@ -414,7 +417,7 @@ ParseState parse_reply(std::string_view data, const Bounds& bounds, ReplyHead& h
   p += 2;
   head.start_line = {begin, p};
   Seen seen;
-  if (auto s = parse_fields(false, p, end, bounds.fields, head, seen, error); s != ParseState::kComplete) return s;
+  if (auto s = parse_fields(false, p, end, bounds, head, seen, error); s != ParseState::kComplete) return s;
   head.block = {begin, p};
   if (head.status < 200 || head.status == 204) {
     if (head.chunked) return bad(error, 502, "Transfer-Encoding in a reply that has no body");
@@ -448,6 +451,22 @@ ParseState parse_inner_request_head(std::string_view data, RequestHead& head, Pa
 }
 ParseState parse_inner_reply_head(std::string_view data, ReplyHead& head, ParseError& error) {
   return reply_within(kInner, data, head, error);
+}
+
+size_t counted_fields(const HeadBase& head) {
+  return static_cast<size_t>(std::ranges::count_if(head.fields(), [](const Field& f) {
+    switch (f.id) {
+      case Name::kContentLength:
+      case Name::kForwarded:
+      case Name::kTraceparent:
+      case Name::kTransferEncoding:
+      case Name::kXForwardedHost:
+      case Name::kXForwardedOther:
+      case Name::kXForwardedProto:
+      case Name::kXRequestId: return false;
+      default: return true;
+    }
+  }));
 }
 
 bool is_token(std::string_view s) {

@@ -11,10 +11,11 @@
 
 namespace colony::http {
 
-inline constexpr size_t kMaxFields = 100;           // LIMIT: more is 431
+inline constexpr size_t kMaxFields = 100;           // LIMIT: more is 431; see counted_fields()
+inline constexpr size_t kMaxAddedFields = 16;       // LIMIT: of those beside them that do not count
 inline constexpr size_t kMaxHeadBytes = 64 * 1024;  // LIMIT: more is 431
 // Of a head that has passed those on its way in and travels on with lines of ours, some of which repeat its host.
-inline constexpr size_t kMaxInnerFields = kMaxFields + 16;
+inline constexpr size_t kMaxInnerFields = kMaxFields + kMaxAddedFields + 16;
 inline constexpr size_t kMaxInnerHeadBytes = 4 * kMaxHeadBytes;
 
 // The names that many requests are asked for, found out once by the parser.
@@ -96,6 +97,10 @@ struct ReplyHead : HeadBase {
   int status = 0;
   bool bodiless() const { return status < 200 || status == 204 || status == 304; }  // whatever the fields say
 };
+
+// The fields that a bound on their number is about: all but those that a proxy on the way adds (Content-Length,
+// Transfer-Encoding, Forwarded, X-Forwarded-*, X-Request-Id, Traceparent). So what one Colony takes, the next does too.
+size_t counted_fields(const HeadBase& head);
 
 struct ParseError {
   int status = 400;          // what to answer: 400, 417 (unknown expectation), 431, 501 (unknown coding), 505

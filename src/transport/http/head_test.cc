@@ -327,6 +327,26 @@ TEST(RequestHead, on_its_way_inside_has_room_for_lines_of_ours) {
     EXPECT_EQ(parse_inner_request_head(text, head, error), ParseState::kBad);
 }
 
+TEST(RequestHead, fields_that_a_proxy_adds_do_not_count) {
+  const auto with = [](size_t own, size_t added) {
+    std::string text = "host: a\r\nx-request-id: 1\r\n";
+    for (size_t i = 1; i < own; ++i) text += "a: b\r\n";
+    for (size_t i = 1; i < added; ++i) text += "x-forwarded-for: b\r\n";
+    return text + "\r\n";
+  };
+  RequestHead request;
+  ReplyHead reply;
+  ParseError error;
+  for (const auto& [own, added, good] :
+       {std::tuple(kMaxFields, kMaxAddedFields, true), std::tuple(kMaxFields, kMaxAddedFields + 1, false),
+        std::tuple(kMaxFields + 1, size_t{1}, false)}) {
+    const auto expected = good ? ParseState::kComplete : ParseState::kBad;
+    EXPECT_EQ(parse_request_head("GET / HTTP/1.1\r\n" + with(own, added), request, error), expected) << own;
+    EXPECT_EQ(parse_reply_head("HTTP/1.1 200 OK\r\n" + with(own, added), reply, error), expected) << own;
+    if (good) EXPECT_EQ(counted_fields(request), own);
+  }
+}
+
 TEST(RequestHead, tells_grpc_from_its_relatives) {
   const auto with = [](const char* type) {
     const string text = string("POST / HTTP/1.1\r\nHost: a\r\nContent-Type: ") + type + "\r\n\r\n";
