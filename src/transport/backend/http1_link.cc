@@ -3,6 +3,7 @@
 #include "transport/backend/http1_link.h"
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 
 #include "base/check.h"
@@ -162,8 +163,11 @@ void Http1Link::start(Http1Call& c, const http::RequestHead& head, std::string_v
     for (const http::Field& f : head.fields())
       if (!f.hop_by_hop && !(drop_expect && http::iequals(f.name, "expect"))) scratch_ += f.line;
   }
-  if (c.upgrade)
-    scratch_.append("connection: upgrade\r\nupgrade: ").append(head.find("upgrade").value_or("")).append("\r\n");
+  if (c.upgrade) {
+    c.asked = head.find("upgrade").value_or("");
+    scratch_.append("connection: upgrade\r\nupgrade: ").append(c.asked).append("\r\n");
+    for (char& x : c.asked) x = static_cast<char>(std::tolower(static_cast<unsigned char>(x)));
+  }
   scratch_.append(extra).append(framing).append("\r\n");
   if (!c.chunked) return emit(c, scratch_, body);
   emit(c, scratch_, {});

@@ -23,6 +23,7 @@ struct Http1Call : CallSlot<Http1Wire> {
   using CallSlot::CallSlot;
   void clear();
   std::string kept;      // while it waits: what is to be written
+  std::string asked;     // of an upgrade: the protocols, in lower case
   uint64_t left = 0;     // of a body whose length the head says: not given yet
   bool chunked = false;  // the request's body
   bool ended = false;    // the request is whole

@@ -176,7 +176,10 @@ TEST_P(Http1Tunnel, OneThatWasNotAskedForOrNamesNoProtocolFailsTheCall) {
        {std::pair{"", std::string(kSwitch)}, std::pair{"upgrade: raw\r\n", std::string(kSwitch)},
         std::pair{"connection: upgrade\r\nupgrade: raw\r\n", std::string("HTTP/1.1 101 Switching\r\n\r\n")},
         std::pair{"connection: upgrade\r\nupgrade: raw\r\n",
-                  std::string("HTTP/1.1 101 Switching\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n")}}) {
+                  std::string("HTTP/1.1 101 Switching\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n")},
+        std::pair{"connection: upgrade\r\nupgrade: websocket\r\n", std::string(kSwitch)},
+        std::pair{"connection: upgrade\r\nupgrade: raw\r\n",
+                  std::string("HTTP/1.1 101 Switching\r\nconnection: upgrade\r\nupgrade: raw, own\r\n\r\n")}}) {
     raw.always(reply);
     for (auto& x : raw.connections) x->on_text = raw.answer;
     Caller c;
@@ -184,6 +187,20 @@ TEST_P(Http1Tunnel, OneThatWasNotAskedForOrNamesNoProtocolFailsTheCall) {
     bench.settle();
     ASSERT_TRUE(c.error) << reply;
     EXPECT_EQ(c.error->reason, "bad_reply");
+  }
+}
+
+TEST_P(Http1Tunnel, OneOfSeveralProtocolsMayBeChosenInAnyCase) {
+  bench.dial();
+  for (const char* ask : {"raw", "own, RAW", "raw/2 ,Raw", "x,raw,y"}) {
+    Caller c;
+    bench.call(c, request("GET", "/chat", "connection: upgrade\r\nupgrade: " + std::string(ask) + "\r\n"), {}, false);
+    bench.settle();
+    raw.connections.back()->say(std::string(kSwitch));
+    bench.settle();
+    EXPECT_EQ(c.status, 101) << ask;
+    bench.link->cancel(c.id);
+    bench.settle();
   }
 }
 

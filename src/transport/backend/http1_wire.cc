@@ -1,9 +1,11 @@
 // Replies of one connection, read strictly: what a server means by its bytes must be beyond doubt, because they are
 // framed anew for the client. Bodies are shown from the memory that the stream was read into.
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 
 #include "transport/backend/http1_link.h"
+#include "transport/http/head_grammar.h"
 
 namespace colony::backend {
 namespace {
@@ -19,6 +21,15 @@ Duration patience_of(const http::ReplyHead& head) {
   uint32_t seconds = 0;
   std::from_chars(value->data() + at + kName.size(), value->data() + value->size(), seconds);
   return seconds == 0 ? Duration::zero() : std::min<Duration>(Http1Link::kIdle, seconds * 1s - 1s);
+}
+
+// Whether every protocol of a 101's Upgrade is among those that were asked for (RFC 9110, 7.8).
+bool offered(std::string_view asked, std::string_view granted) {
+  const auto same = [](char a, char b) { return std::tolower(static_cast<unsigned char>(a)) == b; };
+  return http::grammar::for_each_option(granted, [&](std::string_view protocol) {
+    return !http::grammar::for_each_option(
+        asked, [&](std::string_view one) { return !std::ranges::equal(protocol, one, same); });
+  });
 }
 
 }  // namespace
@@ -72,7 +83,7 @@ bool Http1Wire::read_head(std::string_view data, size_t& used) {
   const size_t size = head.block.size();
   const std::string_view rest = data.substr(size);
   if (head.status == 101) {
-    if (!call_->upgrade || !head.upgrade) {
+    if (!call_->upgrade || !head.upgrade || !offered(call_->asked, head.find("upgrade").value_or(""))) {
       bad("it changes to another protocol, which was not asked for");
       return false;
     }

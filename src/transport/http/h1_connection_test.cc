@@ -102,6 +102,25 @@ TEST_P(H1, head_gets_the_head_alone) {
   }
 }
 
+TEST_P(H1, what_can_have_no_body_says_no_length) {
+  Bench b(GetParam());
+  for (const char* line : {"204 No Content", "103 Early Hints"}) {
+    RawPeer peer(*b.loop, {"server"});
+    peer.send("GET /hold HTTP/1.1\r\nHost: a\r\n\r\n");
+    b.settle();
+    const std::string head = "HTTP/1.1 " + std::string(line) + "\r\nx-a: 1\r\n";
+    b.service.last().exchange->reply(head + "content-length: 0\r\n\r\n", {}, More::kNo);
+    b.settle();
+    EXPECT_EQ(peer.text, head + "\r\n");
+  }
+  RawPeer peer(*b.loop, {"server"});
+  peer.send("GET /hold HTTP/1.1\r\nHost: a\r\n\r\n");
+  b.settle();
+  b.service.last().exchange->reply("HTTP/1.1 304 Not Modified\r\ncontent-length: 7\r\n\r\n", {}, More::kNo);
+  b.settle();
+  EXPECT_EQ(peer.text, "HTTP/1.1 304 Not Modified\r\ncontent-length: 7\r\n\r\n") << "of the body that it stands for";
+}
+
 TEST_P(H1, an_old_client_gets_a_reply_that_it_can_read) {
   Bench b(GetParam());
   std::string text = b.talk("GET /echo HTTP/1.0\r\n\r\n");

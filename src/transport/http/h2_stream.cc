@@ -140,7 +140,6 @@ void H2Stream::reply(const ReplyHead& head, std::string_view body, More more) {
   bool grpc_status = false;
   for (const Field& f : head.fields()) {
     if (f.hop_by_hop) continue;
-    if (head.status == 204 && iequals(f.name, "content-length")) continue;
     grpc_status |= f.name.size() == 11 && iequals(f.name, "grpc-status");
     block.field(f.name, f.value);
   }
@@ -178,7 +177,7 @@ void H2Stream::interim(const ReplyHead& head) {
   BlockWriter block(c.out(), c.encoder_, head.count + 1, head.block.size());
   block.status(head.status);
   for (const Field& f : head.fields())
-    if (!f.hop_by_hop && !iequals(f.name, "content-length")) block.field(f.name, f.value);
+    if (!f.hop_by_hop) block.field(f.name, f.value);
   block.finish(id_, false);
   c.mark_dirty();
 }

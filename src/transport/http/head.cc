@@ -392,6 +392,15 @@ ParseState parse_request(std::string_view data, const Bounds& bounds, RequestHea
   return read_target(head, seen, error);
 }
 
+// A length of nothing is harmless and common, and may not travel on all the same (RFC 9110, 8.6).
+void drop_length(ReplyHead& head) {
+  for (Field& f : std::span<Field>{&head.storage.field[0], head.count}) {
+    if (f.id != Name::kContentLength) continue;
+    f.hop_by_hop = true;
+    ++head.hop_fields;
+  }
+}
+
 ParseState parse_reply(std::string_view data, const Bounds& bounds, ReplyHead& head, ParseError& error) {
   const char *const begin = data.data(), *const end = begin + std::min(data.size(), bounds.bytes);
   const char* p = begin;
@@ -422,6 +431,7 @@ ParseState parse_reply(std::string_view data, const Bounds& bounds, ReplyHead& h
   if (head.status < 200 || head.status == 204) {
     if (head.chunked) return bad(error, 502, "Transfer-Encoding in a reply that has no body");
     if (head.content_length.value_or(0) > 0) return bad(error, 502, "Content-Length in a reply that has no body");
+    if (head.content_length) drop_length(head);
   }
   return ParseState::kComplete;
 }

@@ -47,7 +47,7 @@ struct Field {
   std::string_view name;   // as it came
   std::string_view value;  // without surrounding white space
   bool hop_by_hop;         // Connection and what it names, Keep-Alive, Proxy-Connection, TE (but "trailers"),
-                           // Transfer-Encoding, Upgrade
+                           // Transfer-Encoding, Upgrade; Content-Length of an interim reply or a 204
   Name id;
   std::string_view line;  // the whole line with CRLF
 };
