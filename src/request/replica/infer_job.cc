@@ -254,7 +254,7 @@ void InferJob::count_refused() {
     if (coding != compress::Coding::kIdentity) {
       compress::Decompressor unpacker(coding, max_body);
       unpacker.enough_at(kBeginning);
-      (void)unpacker.feed(sent.substr(0, kBeginning), plain);
+      if (!unpacker.feed(sent.substr(0, kBeginning), plain)) plain.clear();  // broken: it names no model
     }
     const oip::AskedModel asked =
         oip::peek_model_infer(coding == compress::Coding::kIdentity ? sent : std::string_view(plain));
