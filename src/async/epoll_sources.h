@@ -70,6 +70,7 @@ class EpollStream final : public BufferedStream, public EpollSink {
   ~EpollStream() override;
   Result<void> set_up(bool registered_before);
   std::string peer() const override;
+  void reset_when_closed() override;
   void on_events(uint32_t events) override;
 
   bool expect_ring() override;

@@ -102,6 +102,11 @@ BufferedStream::Io EpollStream::send(std::string_view a, std::string_view b) {
   }
 }
 
+void EpollStream::reset_when_closed() {
+  const linger none{.l_onoff = 1, .l_linger = 0};
+  if (fd_ >= 0) setsockopt(fd_, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+}
+
 void EpollStream::end_sending() { ::shutdown(fd_, SHUT_WR); }
 
 void EpollStream::close_transport() {

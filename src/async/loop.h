@@ -67,6 +67,9 @@ class Stream {
   virtual void pause() = 0;
   virtual void resume() = 0;
   virtual void shutdown_write() = 0;  // end our half once the outbox is empty
+  // From here on destruction resets the connection, so that the peer sees that bytes are missing. A unix socket has no such
+  // end and closes as always.
+  virtual void reset_when_closed() = 0;
   virtual bool is_closed() const = 0;
   virtual std::string peer() const = 0;  // "127.0.0.1:40312"; "unix" for a unix socket
 };

@@ -234,6 +234,17 @@ TYPED_TEST(StreamConformance, BytesSentBeforeTheWriterWasDestroyedStillArrive) {
   EXPECT_EQ(p.far_events.bytes, "goodbye");
 }
 
+TYPED_TEST(StreamConformance, AResetIsNoOrderlyEndWhereTheTransportKnowsTheDifference) {
+  auto& p = this->pair;
+  p.near->write_now("a part");
+  EXPECT_TRUE(this->driver.run_until([&] { return p.far_events.bytes == "a part"; }));
+  const bool knows = p.far->peer() != "unix";
+  p.near->reset_when_closed();
+  p.near.reset();
+  EXPECT_TRUE(this->driver.run_until([&] { return p.far_events.ended + p.far_events.closed > 0; }));
+  EXPECT_EQ(p.far_events.ended, knows ? 0 : 1);
+}
+
 TYPED_TEST(StreamConformance, WritingToAPeerThatIsGoneClosesOnceAndLater) {
   auto& p = this->pair;
   p.near.reset();

@@ -107,8 +107,10 @@ void SimStream::end_sending() {
 void SimStream::close_transport() {
   if (!std::exchange(open_, false)) return;
   world_.streams.erase(id_);
+  const TimePoint known = world_.now + world_.options.latency;
+  if (resets_) connection_->reset_at[1 - side_] = known;
   end_sending();
-  connection_->gone_at[side_] = world_.now + world_.options.latency;
+  connection_->gone_at[side_] = known;
   in().segments.clear();
   in().in_flight = 0;
   world_.poke_at(connection_->gone_at[side_], connection_->ids[1 - side_]);

@@ -65,6 +65,7 @@ class SimStream final : public BufferedStream {
   SimStream(SimWorld& world, std::shared_ptr<SimConnection> connection, int side, std::string peer);
   ~SimStream() override;
   std::string peer() const override { return peer_; }
+  void reset_when_closed() override { resets_ = !connection_->unix_like; }
   const SimConnection& connection() const { return *connection_; }
   SimConnection& connection() { return *connection_; }
   void poke();  // looks at what has arrived by now
@@ -99,7 +100,7 @@ class SimStream final : public BufferedStream {
   int side_;
   uint64_t id_;
   std::string peer_;
-  bool open_ = true, on_ring_ = false;
+  bool open_ = true, on_ring_ = false, resets_ = false;
 };
 
 }  // namespace colony::async

@@ -17,8 +17,8 @@ from running import PATIENCE, colony, free_port, wait_until
 
 class Server:
     """An HTTP/1.1 server on a TCP port or a unix socket, one thread per connection. Answers by path:
-    /echo, /chunked/N, /until-close, /slow (a piece every 0.1 s), /trailers, /head-only, /die (no answer), /cut (half an
-    answer), /goodbye (answers and ends the connection without a word), /hold (until release)."""
+    /echo, /chunked/N, /until-close, /slow (a piece every 0.1 s), /trailers, /head-only, /die (no answer), /cut and
+    /cut-chunks (half an answer), /goodbye (answers and ends the connection without a word), /hold (until release)."""
 
     def __init__(self, address):
         self.address = address
@@ -127,6 +127,9 @@ class Server:
         elif kind == "cut":
             say(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf")
             return False
+        elif kind == "cut-chunks":
+            say(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n")
+            return False
         elif kind == "goodbye":
             length(b"bye")
             return False
@@ -218,6 +221,10 @@ def test_what_is_cut_or_not_answered_is_told(server, web):
     with pytest.raises(http.client.IncompleteRead):
         connection.getresponse().read()
     connection.close()
+    with socket.create_connection(server.http.rsplit(":", 1), timeout=PATIENCE) as old, pytest.raises(ConnectionResetError):
+        old.sendall(b"GET /cut-chunks HTTP/1.0\r\nhost: h\r\n\r\n")  # only the end of the connection would end its body
+        while old.recv(65536):
+            pass
     status, fields, body = server.request("POST", "/die", b"x")
     assert status == 503 and fields["x-colony-reason"] == "replica_lost", (status, body)
 

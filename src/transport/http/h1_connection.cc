@@ -31,11 +31,7 @@ Http1Connection::Http1Connection(std::unique_ptr<async::Stream> stream, Connecti
   timer_.arm(since_ + context_.options.idle_timeout);
 }
 
-Http1Connection::~Http1Connection() {
-  if (!handler_) return;
-  --context_.stats.open_requests;
-  std::exchange(handler_, nullptr)->on_done(false);
-}
+Http1Connection::~Http1Connection() { cut_all(); }
 
 size_t Http1Connection::on_bytes(std::string_view data) {
   since_ = context_.loop.now();
@@ -282,6 +278,7 @@ void Http1Connection::finish_request() {
   spare_ = kDiscardMax;
   --context_.stats.open_requests;
   std::exchange(handler_, nullptr)->on_done(ok_);
+  if (reset_) return over();
   if (cut_ || close_after_ || draining_ || peer_ended_) {
     linger();
     return;
@@ -302,23 +299,31 @@ void Http1Connection::read_on() {
   stream_->resume();
 }
 
+// The request in service ends before its reply is whole.
+void Http1Connection::cut_request() {
+  if (!handler_) return;
+  reset_ |= out_ == Out::kUntilClose;
+  --context_.stats.open_requests;
+  std::exchange(handler_, nullptr)->on_done(false);
+}
+
+// The connection ends with what it holds.
+void Http1Connection::cut_all() {
+  cut_request();
+  if (reset_ || stream_->pending() > 0) stream_->reset_when_closed();
+}
+
 // Ends our half; what the client still sends is read for a while, since closing with unread bytes would reset the
 // connection and could take the reply with it.
 void Http1Connection::linger() {
   if (in_ == In::kLinger || in_ == In::kOver) return;
   in_ = In::kLinger;
   close_after_ = true;
-  out_ = Out::kDone;
   spare_ = kDiscardMax;
   since_ = linger_since_ = context_.loop.now();
-  if (handler_) {
-    --context_.stats.open_requests;
-    std::exchange(handler_, nullptr)->on_done(false);
-  }
-  if (peer_ended_ && stream_->pending() == 0) {
-    over();
-    return;
-  }
+  cut_request();
+  out_ = Out::kDone;
+  if (reset_ || (peer_ended_ && stream_->pending() == 0)) return over();
   stream_->shutdown_write();
   rearm_by(since_ + kLingerTime);
   read_on();
@@ -328,10 +333,7 @@ void Http1Connection::over() {
   if (in_ == In::kOver) return;
   in_ = In::kOver;
   timer_.cancel();
-  if (handler_) {
-    --context_.stats.open_requests;
-    std::exchange(handler_, nullptr)->on_done(false);
-  }
+  cut_all();
   context_.on_closed(*this);
 }
 

@@ -77,6 +77,8 @@ class Http1Connection final : public Connection, public Exchange {
 
   // The end of a request and of the connection; never called from inside an Exchange call.
   void finish_request();
+  void cut_request();
+  void cut_all();
   void read_on();
   void linger();
   void over();
@@ -110,6 +112,7 @@ class Http1Connection final : public Connection, public Exchange {
   bool ok_ = true;            // what on_done will say
   bool cut_ = false;          // the reply was broken off after its head: the connection cannot go on
   bool close_after_ = false;  // no further request on this connection
+  bool reset_ = false;        // ... and by its orderly end it would look whole
   bool draining_ = false;
   bool peer_ended_ = false;
   bool http10_ = false, head_request_ = false, upgrade_ = false;

@@ -62,6 +62,40 @@ TEST_P(H1Leaving, what_comes_during_a_request_is_read_as_far_as_it_is_kept_and_a
   }
 }
 
+TEST(H1LeavingReply, a_reply_that_is_cut_never_looks_whole) {
+  for (const char* version : {"1.0", "1.1"}) {
+    for (const int how : {0, 1, 2}) {
+      Bench b(0);
+      RawPeer peer(*b.loop, {"server"});
+      peer.send("GET /chunked/30000000 HTTP/" + std::string(version) + "\r\nHost: a\r\n\r\n");
+      peer.stream->pause();
+      b.settle();
+      if (how == 0) b.service.last().exchange->abort(unavailable("broke"));
+      if (how == 1) b.connections.clear();
+      if (how == 2) b.pass(200s);  // it takes nothing, and is given up
+      peer.stream->resume();
+      b.settle();
+      EXPECT_TRUE(b.connections.empty() || how == 0);
+      EXPECT_FALSE(take_reply(peer.text, peer.ended).whole) << version << ", " << how;
+      EXPECT_TRUE(peer.ended || peer.closed) << version << ", " << how;
+    }
+  }
+}
+
+TEST_P(H1Leaving, an_old_client_sees_by_a_reset_that_its_reply_broke_off) {
+  Bench b(GetParam());
+  RawPeer peer(*b.loop, {"server"}), whole(*b.loop, {"server"});
+  peer.send("POST /stream HTTP/1.0\r\nContent-Length: 5\r\n\r\nabc");
+  b.settle();
+  whole.send("GET /chunked/3 HTTP/1.0\r\n\r\n");
+  b.settle();
+  EXPECT_TRUE(whole.ended && !whole.closed);
+  EXPECT_THAT(peer.text, ::testing::EndsWith("abc"));
+  b.service.calls.front()->exchange->abort(unavailable("broke"));
+  b.settle();
+  EXPECT_TRUE(peer.closed && !peer.ended);
+}
+
 TEST_P(H1Leaving, the_end_of_the_server_ends_requests) {
   auto b = std::make_unique<Bench>(GetParam());
   RawPeer peer(*b->loop, {"server"});

@@ -69,6 +69,7 @@ void Http1Connection::reply_whole() {
 void Http1Connection::give_up() {
   ok_ = false;
   cut_ = true;
+  reset_ = out_ == Out::kUntilClose;
   reply_whole();
 }
 

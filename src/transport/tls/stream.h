@@ -46,6 +46,7 @@ class TlsStream final : public async::Stream, private async::StreamHandler {
   void pause() override;
   void resume() override;
   void shutdown_write() override;
+  void reset_when_closed() override { below_->reset_when_closed(); }
   bool is_closed() const override { return dead_ || below_->is_closed(); }
   std::string peer() const override { return below_->peer(); }
   Protocol protocol() const { return protocol_; }
