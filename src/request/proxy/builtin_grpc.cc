@@ -12,6 +12,8 @@ namespace colony::proxy {
 namespace {
 
 constexpr std::string_view kService = "inference.GRPCInferenceService";
+constexpr size_t kMostMessage = 64 * 1024;          // LIMIT: bytes of a message; larger ones are a replica's
+constexpr size_t kMostBuffered = size_t{16} << 20;  // LIMIT: of unfinished ones, of a loop
 
 std::string path(std::string_view method) { return "/" + std::string(kService) + "/" + std::string(method); }
 
@@ -29,7 +31,8 @@ Error no_repository(std::string_view what) {
 
 }  // namespace
 
-GrpcBuiltin::GrpcBuiltin(std::function<ServerView()> view) : view_(std::move(view)) {
+GrpcBuiltin::GrpcBuiltin(std::function<ServerView()> view)
+    : view_(std::move(view)), dispatcher_({.max_message = kMostMessage, .max_buffered = kMostBuffered}) {
   dispatcher_.unary(path("ServerLive"), [](std::string_view message, grpc::UnaryCall& call) {
     inference::ServerLiveRequest request;
     if (!parse(message, request, call)) return;

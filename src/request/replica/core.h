@@ -46,7 +46,7 @@ struct Core {
 
   size_t max_body = 0, max_buffered = 0;
   std::atomic<size_t> unpacked{0};  // bytes of compressed bodies once unpacked; any thread, at most max_buffered
-  size_t buffered = 0;              // bytes of request bodies that are held
+  size_t buffered = 0;              // bytes of request bodies and gRPC messages that are held, at most max_buffered
   size_t promised = 0;              // bytes for which room was made although they have not come, of larger bodies
   size_t open_requests = 0;         // data requests in service; control calls and health questions are not counted
   size_t raw_streams = 0;           // of them, echoes

@@ -2,6 +2,7 @@
 #include "request/replica/grpc_service.h"
 
 #include <deque>
+#include <new>
 
 #include "request/replica/infer_job.h"
 #include "request/replica/oip_service.h"
@@ -18,6 +19,7 @@ constexpr size_t kStreamBytes = size_t{16} << 20;  // LIMIT: of these requests a
 
 constexpr size_t kStreamErrorBytes = 4096;     // LIMIT: of error_message, as of grpc-message
 constexpr size_t kMostHere = size_t{1} << 20;  // LIMIT: bytes of a message that is read on the loop
+constexpr size_t kMostPlain = 64 * 1024;       // LIMIT: bytes of a message that is no inference
 
 // Packing, unpacking and reading large messages take time that only a thread of the pool has.
 Inbox::Cost cost(const Core& core, const grpc::Call& call, size_t message_bytes) {
@@ -32,28 +34,50 @@ void set_codings(InferJob& job, const grpc::Call& call) {
   job.max_body = grpc::DispatcherOptions().max_message;
 }
 
-void keep_message(InferJob& job, grpc::Call& call, std::string_view message) {
-  auto body = std::make_shared<std::string>(call.take_message(message));
-  job.keep_sent(std::move(body), message);
-}
+// A message that is kept for the pool's threads, counted with the bodies that the replica holds.
+class KeptMessage {
+ public:
+  explicit KeptMessage(Core& core) : core_(core) {}
+  ~KeptMessage() { core_.buffered -= bytes_; }
+  KeptMessage(const KeptMessage&) = delete;
+  KeptMessage& operator=(const KeptMessage&) = delete;
+
+  // False: there is no memory for it.
+  bool keep(InferJob& job, grpc::Call& call, std::string_view message) {
+    try {
+      auto body = std::make_shared<std::string>(call.take_message(message));
+      job.keep_sent(std::move(body), message);
+    } catch (const std::bad_alloc&) {
+      return false;
+    }
+    core_.buffered += bytes_ = message.size();
+    return true;
+  }
+
+ private:
+  Core& core_;
+  size_t bytes_ = 0;
+};
 
 grpc::Packed packed(const InferJob& job) { return job.reply_packed ? grpc::Packed::kYes : grpc::Packed::kNo; }
 
 // ModelInfer: lives until the call is finished.
 class UnaryInfer final : public InferClient {
  public:
-  UnaryInfer(Core& core, grpc::UnaryCall& call, std::string_view message)
-      : core_(core), call_(call), job_(InferJob::make(core, InferForm::kGrpc, *this)) {
+  UnaryInfer(Core& core, grpc::UnaryCall& call)
+      : core_(core), call_(call), kept_(core), job_(InferJob::make(core, InferForm::kGrpc, *this)) {
     core_.opened();
     job_->deadline = core_.deadline_for(call.deadline());
     set_codings(*job_, call);
-    cost_ = cost(core_, call, message.size());
-    if (cost_ == Inbox::Cost::kCheap)
-      job_->message = job_->sent = message;
-    else
-      keep_message(*job_, call, message);
   }
-  void start() {
+  void start(std::string_view message) {
+    cost_ = cost(core_, call_, message.size());
+    if (cost_ == Inbox::Cost::kCheap) {
+      job_->message = job_->sent = message;
+    } else if (!kept_.keep(*job_, call_, message)) {
+      const Error e = grpc::no_memory_for_message();
+      return on_inferred(&e);
+    }
     auto job = job_;
     call_.on_cancel([this] {
       job_->count_if_late();
@@ -79,6 +103,7 @@ class UnaryInfer final : public InferClient {
  private:
   Core& core_;
   grpc::UnaryCall& call_;
+  KeptMessage kept_;
   std::shared_ptr<InferJob> job_;
   Inbox::Cost cost_ = Inbox::Cost::kHeavy;
 };
@@ -112,7 +137,7 @@ class StreamInfer final : public grpc::StreamHandler, public RoomWaiter {
     pending->job->deadline = core_.deadline_for(call_.deadline());
     set_codings(*pending->job, call_);
     const size_t size = message.size();
-    keep_message(*pending->job, call_, message);
+    if (!pending->kept.keep(*pending->job, call_, message)) return call_.finish(grpc::no_memory_for_message());
     pending->cost = cost(core_, call_, size);
     pending->hold(size);
     pending_.push_back(std::move(pending));
@@ -135,7 +160,7 @@ class StreamInfer final : public grpc::StreamHandler, public RoomWaiter {
 
  private:
   struct Pending final : InferClient {
-    explicit Pending(StreamInfer& s) : stream(s) {}
+    explicit Pending(StreamInfer& s) : stream(s), kept(s.core_) {}
     void on_inferred(const Error* error) override {
       answer = error ? error_answer(*error) : std::move(job->reply);
       hold(answer.size());
@@ -153,6 +178,7 @@ class StreamInfer final : public grpc::StreamHandler, public RoomWaiter {
       bytes = n;
     }
     StreamInfer& stream;
+    KeptMessage kept;
     std::shared_ptr<InferJob> job;
     std::string answer;
     size_t bytes = 0;  // of the stream's held_
@@ -218,13 +244,17 @@ grpc::UnaryFn about_model(Core& core, F write) {
 
 GrpcService::GrpcService(Core& core)
     : core_(core),
-      dispatcher_({.echoed = {{http::Name::kXRequestId, "x-request-id"}, {http::Name::kTraceparent, "traceparent"}}}) {
+      dispatcher_({.max_plain = kMostPlain,
+                   .max_buffered = core.max_buffered,
+                   .full_reason = "replica_full",
+                   .buffered = &core.buffered,
+                   .echoed = {{http::Name::kXRequestId, "x-request-id"}, {http::Name::kTraceparent, "traceparent"}}}) {
   // First, since it is asked for most.
   dispatcher_.unary(
       path("ModelInfer"),
       [&core](std::string_view message, grpc::UnaryCall& call) {
         if (auto ok = core.servable(); !ok) return call.finish(ok.error());
-        core.calls.make<UnaryInfer>(core, call, message)->start();  // deletes itself when the call is finished
+        core.calls.make<UnaryInfer>(core, call)->start(message);  // deletes itself when the call is finished
       },
       grpc::Messages::kAsSent);
   dispatcher_.unary(path("ServerLive"), [&core](std::string_view, grpc::UnaryCall& call) {

@@ -3,33 +3,12 @@
 #include <gtest/gtest.h>
 
 #include "inference/grpc_service.pb.h"
-#include "request/replica/replica_test_support.h"
-#include "transport/grpc/framing.h"
+#include "request/replica/replica_grpc_test_support.h"
 
 namespace colony::replica::testing {
 namespace {
 
 using ::testing::HasSubstr;
-
-std::string grpc_head(std::string_view method) {
-  return "POST /inference.GRPCInferenceService/" + std::string(method) +
-         " HTTP/1.1\r\nhost: x\r\ncontent-type: application/grpc\r\nte: trailers\r\n\r\n";
-}
-
-// "x" as one BYTES element, within gRPC's framing.
-std::string message(const std::string& text, const std::string& id = "") {
-  inference::ModelInferRequest r;
-  r.set_model_name("m");
-  r.set_id(id);
-  auto* in = r.add_inputs();
-  in->set_name("x");
-  in->set_datatype("BYTES");
-  in->add_shape(1);
-  in->mutable_contents()->add_bytes_contents(text);
-  std::string out;
-  grpc::append_message(out, r.SerializeAsString());
-  return out;
-}
 
 std::vector<inference::ModelStreamInferResponse> answers(const LinkCall& call) {
   grpc::MessageDecoder decoder(1 << 30);
@@ -56,7 +35,7 @@ TEST(ReplicaStream, GoesOnAfterARequestThatIsMuchLargerThanItsAnswer) {
   w.fake.fail_infer = "no";
   LinkCall call;
   w.call(call, grpc_head("ModelStreamInfer"),
-         message(std::string(size_t{17} << 20, 'x')) + message("a") + message("b"));
+         grpc_message(std::string(size_t{17} << 20, 'x')) + grpc_message("a") + grpc_message("b"));
   ASSERT_TRUE(w.settle([&] { return call.done; }));
   ASSERT_EQ(answers(call).size(), 3u);
   EXPECT_EQ(answers(call)[2].error_message(), "no");
@@ -68,7 +47,7 @@ TEST(ReplicaStream, WaitsForAPlaceWhereOneRequestWouldBeRefused) {
   w.ready();
   std::string body;
   std::vector<std::string> texts;
-  for (int i = 0; i < 40; ++i) body += message(texts.emplace_back(std::to_string(i)));
+  for (int i = 0; i < 40; ++i) body += grpc_message(texts.emplace_back(std::to_string(i)));
   LinkCall one, two;
   w.call(one, grpc_head("ModelStreamInfer"), body);
   w.call(two, grpc_head("ModelStreamInfer"), body);
@@ -85,8 +64,8 @@ TEST(ReplicaStream, GetsThePlacesThatOthersGiveBack) {
   const std::string head = "POST /v2/models/m/infer HTTP/1.1\r\nhost: x\r\n\r\n";
   w.call(running, head, question("a"));
   const auto second = w.call(waiting, head, question("b"));
-  w.call(stream, grpc_head("ModelStreamInfer"), message("c") + message("d"));
-  const auto left = w.call(gone, grpc_head("ModelStreamInfer"), message("e") + message("f"));
+  w.call(stream, grpc_head("ModelStreamInfer"), grpc_message("c") + grpc_message("d"));
+  const auto left = w.call(gone, grpc_head("ModelStreamInfer"), grpc_message("e") + grpc_message("f"));
   w.link().cancel(left);
   w.link().cancel(second);
   w.loop->run_for(1ms);
@@ -105,7 +84,7 @@ TEST(ReplicaStream, ARequestThatExpiresInTheInboxGivesItsPlaceToTheStream) {
   const std::string head = "POST /v2/models/m/infer HTTP/1.1\r\nhost: x\r\n\r\n";
   w.call(running, head, question("a"));
   w.call(waiting, head, question("b"), Deadline::after(w.loop->now(), 1s));
-  w.call(stream, grpc_head("ModelStreamInfer"), message("c"));
+  w.call(stream, grpc_head("ModelStreamInfer"), grpc_message("c"));
   w.loop->run_for(1100ms);
   EXPECT_THAT(waiting.fields, HasSubstr("x-colony-reason: deadline\r\n"));
   EXPECT_EQ(w.infer("d")->status, 503);
@@ -117,13 +96,13 @@ TEST(ReplicaStream, ARequestThatExpiresInTheInboxGivesItsPlaceToTheStream) {
 TEST(ReplicaStream, AnErrorCarriesTheIdOfItsRequestAndIsCutAtACharacter) {
   ReplicaWorld w(fake_spec());
   w.ready();
-  std::string broken = message("a", "7");
+  std::string broken = grpc_message("a", "7");
   broken += "\x0a\x7f";  // a name of 127 bytes that are not there
   broken[4] = static_cast<char>(broken[4] + 2);
   for (int i = 0; i < 5000; ++i) w.fake.fail_infer += "\xc3\xbc";
   w.fake.fail_infer.insert(0, "x");
   LinkCall call;
-  w.call(call, grpc_head("ModelStreamInfer"), broken + message("b", "8"));
+  w.call(call, grpc_head("ModelStreamInfer"), broken + grpc_message("b", "8"));
   ASSERT_TRUE(w.settle([&] { return call.done; }));
   const auto got = answers(call);
   ASSERT_EQ(got.size(), 2u);
@@ -137,7 +116,7 @@ TEST(ReplicaGrpc, AFullReplicaSaysWhenToComeBack) {
   ReplicaWorld w(fake_spec("v1", 1));
   w.ready();
   LinkCall calls[3];
-  for (auto& c : calls) w.call(c, grpc_head("ModelInfer"), message("a"));
+  for (auto& c : calls) w.call(c, grpc_head("ModelInfer"), grpc_message("a"));
   ASSERT_TRUE(calls[2].done);
   EXPECT_THAT(calls[2].fields, HasSubstr("grpc-status: 14\r\n"));
   EXPECT_THAT(calls[2].fields, HasSubstr("retry-after: 1\r\ngrpc-retry-pushback-ms: 1000\r\n"));
@@ -149,19 +128,19 @@ TEST(ReplicaGrpc, WhatIsRefusedOrLateIsAFailureOfItsModel) {
   w.ready();
   const auto failed = [&] { return w.get("/v2/models/m/stats").body; };
   LinkCall calls[3];
-  for (auto& c : calls) w.call(c, grpc_head("ModelInfer"), message("a"));
+  for (auto& c : calls) w.call(c, grpc_head("ModelInfer"), grpc_message("a"));
   ASSERT_TRUE(calls[2].done);
   EXPECT_THAT(failed(), HasSubstr(R"("fail":{"count":1,)")) << "refused";
   ASSERT_TRUE(w.settle([&] { return calls[0].done && calls[1].done; }));
   EXPECT_THAT(failed(), HasSubstr(R"("fail":{"count":1,)"));
   LinkCall running, waiting;
-  w.call(running, grpc_head("ModelInfer"), message("a"), Deadline::after(w.loop->now(), 2s));
-  w.call(waiting, grpc_head("ModelInfer"), message("b"), Deadline::after(w.loop->now(), 1s));
+  w.call(running, grpc_head("ModelInfer"), grpc_message("a"), Deadline::after(w.loop->now(), 2s));
+  w.call(waiting, grpc_head("ModelInfer"), grpc_message("b"), Deadline::after(w.loop->now(), 1s));
   w.loop->run_for(3s);
   ASSERT_TRUE(running.done && waiting.done);
   EXPECT_THAT(failed(), HasSubstr(R"("fail":{"count":3,)")) << "too late, one of them while it ran";
   LinkCall gone;
-  w.link().cancel(w.call(gone, grpc_head("ModelInfer"), message("c")));
+  w.link().cancel(w.call(gone, grpc_head("ModelInfer"), grpc_message("c")));
   w.loop->run_ready();
   EXPECT_THAT(failed(), HasSubstr(R"("fail":{"count":3,)")) << "whoever leaves is no failure of the model";
 }
@@ -172,7 +151,7 @@ TEST(ReplicaStream, WhatIsRefusedCarriesTheIdOfItsRequestAndIsAFailure) {
   ReplicaWorld w(spec);
   w.ready();
   LinkCall stream;
-  w.call(stream, grpc_head("ModelStreamInfer"), message("a", "7") + message("b", "8"));
+  w.call(stream, grpc_head("ModelStreamInfer"), grpc_message("a", "7") + grpc_message("b", "8"));
   w.loop->run_for(2s);
   const auto got = answers(stream);
   ASSERT_EQ(got.size(), 2u);
@@ -190,9 +169,9 @@ TEST(ReplicaGrpc, LargeMessagesOfACheapModelAreTheThreadsWork) {
   ReplicaWorld w(spec);
   w.ready();
   LinkCall small, large;
-  w.call(small, grpc_head("ModelInfer"), message("a"));
+  w.call(small, grpc_head("ModelInfer"), grpc_message("a"));
   EXPECT_TRUE(small.done);
-  w.call(large, grpc_head("ModelInfer"), message(std::string((size_t{1} << 20) + 1, 'x')));
+  w.call(large, grpc_head("ModelInfer"), grpc_message(std::string((size_t{1} << 20) + 1, 'x')));
   EXPECT_EQ(w.pool.queued(), 1u);
 }
 

@@ -141,7 +141,8 @@ inline std::string question(const std::string& text) {
 
 class ReplicaWorld {
  public:
-  explicit ReplicaWorld(DeploymentSpec spec, async::SimLoop::Options sim = {}, size_t max_body = 1 << 20)
+  explicit ReplicaWorld(DeploymentSpec spec, async::SimLoop::Options sim = {}, size_t max_body = 1 << 20,
+                        size_t max_buffered = size_t{1} << 30)
       : loop(async::SimLoop::create(sim)), client_(*loop), scope_(*loop) {
     ReplicaOptions options;
     options.id = "app.d.1";
@@ -151,6 +152,7 @@ class ReplicaWorld {
     options.revision = 1;
     options.epoch = 5;
     options.max_body = max_body;
+    options.max_buffered = max_buffered;
     if (spec.runtime != "echo")
       options.make_runtime = [this](const std::string&) -> Result<std::unique_ptr<runtime::Runtime>> {
         return std::make_unique<FakeRuntime>(fake);

@@ -60,7 +60,7 @@ void ServerCall::reply(const http::ReplyHead& head, std::string_view body, More 
   h.time = connection_.busy_ns();
   write_head_frame(*connection_.stream_, h, head, {line, size}, body.substr(0, first));
   out_.sent(first, end);
-  if (!end) out_.send(*connection_.stream_, stream_, body.substr(first), whole);
+  if (!end) send(body.substr(first), whole);
   settle_if_over();
 }
 
@@ -80,15 +80,20 @@ void ServerCall::interim(const http::ReplyHead& head, std::string_view body) {
   h.type = Type::kReply;
   h.stream = stream_;
   write_head_frame(*connection_.stream_, h, head, lines, {});
-  if (tunnel_ && !body.empty()) out_.send(*connection_.stream_, stream_, body, false);
+  if (tunnel_ && !body.empty()) send(body, false);
 }
 
 void ServerCall::body(std::string_view data, More more) {
   if (stream_ == 0 || reply_ended_ || cut_) return;
   if (!replied_) return abort(internal_error("the service gave a body before a head", "bad_reply"));
   reply_ended_ = more == More::kNo;
-  out_.send(*connection_.stream_, stream_, no_body_ ? std::string_view{} : data, reply_ended_);
+  send(no_body_ ? std::string_view{} : data, reply_ended_);
   settle_if_over();
+}
+
+void ServerCall::send(std::string_view data, bool end) {
+  if (!out_.send(*connection_.stream_, stream_, data, end))
+    break_off(unavailable("no memory is left for this reply", "out_of_memory"));
 }
 
 void ServerCall::end(std::string_view trailers) {
@@ -107,6 +112,12 @@ void ServerCall::abort(const Error& error) {
   if (stream_ == 0 || cut_ || out_.ended()) return;
   ok_ = false;
   if (!replied_) return http::reply_error(*this, grpc_, error);
+  break_off(error);
+  settle_if_over();
+}
+
+void ServerCall::break_off(const Error& error) {
+  ok_ = false;
   std::string text(1, static_cast<char>(error.code));
   text += std::string_view(error.message).substr(0, 1024);
   Header h{};
@@ -115,7 +126,6 @@ void ServerCall::abort(const Error& error) {
   h.length = static_cast<uint32_t>(text.size());
   write_frame(*connection_.stream_, h, text);
   cut_ = true;
-  settle_if_over();
 }
 
 int64_t ServerCall::writable() const { return out_.writable(); }

@@ -2,6 +2,7 @@
 #include "transport/frame/flow.h"
 
 #include <algorithm>
+#include <new>
 
 #include "base/check.h"
 
@@ -112,18 +113,26 @@ void Outflow::put(async::Stream& to, uint32_t stream, std::string_view data, boo
   } while (!data.empty());
 }
 
-void Outflow::send(async::Stream& to, uint32_t stream, std::string_view data, bool end) {
-  if (ended_ || (waiting_ && waiting_->end)) return;
+bool Outflow::send(async::Stream& to, uint32_t stream, std::string_view data, bool end) {
+  if (ended_ || (waiting_ && waiting_->end)) return true;
   if (!waiting_) {
-    if (data.empty() && !end) return;
+    if (data.empty() && !end) return true;
     const auto fits = std::min<size_t>(data.size(), static_cast<size_t>(std::max<int64_t>(credit_, 0)));
-    if (fits == data.size()) return put(to, stream, data, end);
+    if (fits == data.size()) {
+      put(to, stream, data, end);
+      return true;
+    }
     if (fits > 0) put(to, stream, data.substr(0, fits), false);
     data.remove_prefix(fits);
     waiting_ = std::make_unique<Waiting>();
   }
-  waiting_->bytes += data;
+  try {
+    waiting_->bytes += data;
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
   waiting_->end = end;
+  return true;
 }
 
 void Outflow::end(async::Stream& to, uint32_t stream, std::string_view trailers) {

@@ -41,7 +41,8 @@ class Outflow {
     credit_ -= static_cast<int64_t>(bytes);
     ended_ = end;
   }
-  void send(async::Stream& to, uint32_t stream, std::string_view data, bool end);
+  // False: no memory is left for what must wait. Part of `data` may have left; nothing whole will follow it.
+  [[nodiscard]] bool send(async::Stream& to, uint32_t stream, std::string_view data, bool end);
   void end(async::Stream& to, uint32_t stream, std::string_view trailers);
   // True: somebody found no room before and there is some now.
   bool grant(async::Stream& to, uint32_t stream, uint32_t bytes);

@@ -79,6 +79,7 @@ class FramedLink final : public Link, public async::StreamHandler {
   template <class WriteHead>
   CallId start(std::string_view body, bool end, Deadline deadline, CallHandler& handler, WriteHead write_head);
   CallHandler& release(Call& call);
+  void send(Call& call, std::string_view data, bool end);
   void send_cancel(uint32_t stream);
   Error broken(const std::string& why) const {
     return unavailable("the link to " + to_.text + " broke: " + why, "link_broken");

@@ -39,6 +39,8 @@ class ServerCall final : public http::Exchange {
   bool over() const { return cut_ || (out_.ended() && (!tunnel_ || request_ended_)); }
   bool wants_body() const { return handler_ && !cut_ && (!reply_ended_ || tunnel_); }
   void settle_if_over();
+  void send(std::string_view data, bool end);
+  void break_off(const Error& error);
   void interim(const http::ReplyHead& head, std::string_view body);
 
   ServerConnection& connection_;

@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <new>
 
 #include "base/check.h"
 #include "transport/grpc/status.h"
@@ -16,7 +17,9 @@ CallState::CallState(Dispatcher& dispatcher, http::Exchange& exchange, const htt
     : dispatcher_(dispatcher),
       exchange_(&exchange),
       loop_(exchange.loop()),
-      decoder_(dispatcher.options_.max_message,
+      decoder_(setup.messages == Messages::kPlain
+                   ? std::min(dispatcher.options_.max_plain, dispatcher.options_.max_message)
+                   : dispatcher.options_.max_message,
                setup.coding == compress::Coding::kIdentity ? Packed::kNo : Packed::kYes),
       peer_(exchange.peer()),
       setup_(setup),
@@ -31,7 +34,7 @@ CallState::CallState(Dispatcher& dispatcher, http::Exchange& exchange, const htt
 }
 
 CallState::~CallState() {
-  dispatcher_.stats_.buffered_bytes -= accounted_;
+  dispatcher_.buffered_ -= accounted_;
   --dispatcher_.stats_.open_calls;
   (previous_ != nullptr ? previous_->next_ : dispatcher_.calls_) = next_;
   if (next_ != nullptr) next_->previous_ = previous_;
@@ -67,14 +70,15 @@ void CallState::maybe_delete() {
   if (exchange_ == nullptr && released_ && depth_ == 0) destroy();
 }
 
-Result<void> CallState::account() {
-  auto& total = dispatcher_.stats_.buffered_bytes;
+void CallState::account() {
+  auto& total = dispatcher_.buffered_;
   total = total - accounted_ + decoder_.buffered();
   accounted_ = decoder_.buffered();
-  if (total <= dispatcher_.options_.max_buffered) return {};
-  return fail(unavailable(fmt::format("the server holds {} bytes of unfinished messages, its limit is {}", total,
-                                      dispatcher_.options_.max_buffered),
-                          "buffer_full"));
+}
+
+Error CallState::no_room() const {
+  return unavailable(fmt::format("messages of {} bytes are being held; no room for more", dispatcher_.buffered_),
+                     std::string(dispatcher_.options_.full_reason));
 }
 
 std::optional<std::string_view> CallState::header(std::string_view lower_name) const {
@@ -101,12 +105,18 @@ MessageDecoder::State CallState::next_message(std::string_view& message) {
       setup_.messages == Messages::kAsSent) {
     return state;
   }
-  auto plain = compress::decompress(setup_.coding, message, std::min(kMostInline, dispatcher_.options_.max_message));
-  if (!plain) {
-    unpack_error_ = std::move(plain).error();
+  try {
+    auto plain = compress::decompress(setup_.coding, message,
+                                      std::min(dispatcher_.options_.max_plain, dispatcher_.options_.max_message));
+    if (!plain) {
+      unpack_error_ = std::move(plain).error();
+      return MessageDecoder::State::kBad;
+    }
+    unpacked_ = std::move(*plain);
+  } catch (const std::bad_alloc&) {
+    unpack_error_ = no_memory_for_message();
     return MessageDecoder::State::kBad;
   }
-  unpacked_ = std::move(*plain);
   message = unpacked_;
   return state;
 }

@@ -65,8 +65,10 @@ class CallState : public http::ExchangeHandler {
   void send_message(std::string_view message, Packed packed);
   void send_status(const Error* error);  // null: OK
   bool can_send() const { return exchange_ != nullptr && !status_sent_; }
-  // Keeps the Dispatcher's count of buffered bytes; the error is RESOURCE_EXHAUSTED.
-  Result<void> account();
+  // May so many bytes more be kept? Asked before they are.
+  bool has_room(size_t bytes) const { return dispatcher_.buffered_ + bytes <= dispatcher_.options_.max_buffered; }
+  Error no_room() const;
+  void account();  // tells the Dispatcher's count what is kept now
   std::optional<std::string_view> header(std::string_view lower_name) const;
 
   Dispatcher& dispatcher_;

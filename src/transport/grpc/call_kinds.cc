@@ -48,6 +48,7 @@ class Unary final : public CallOf<UnaryCall> {
     Enter enter(*this);
     exchange_->consumed(data.size());
     if (failed_) return;
+    if (!has_room(data.size())) return give_up(no_room());
     decoder_.feed(data);
     for (std::string_view message;;) {
       const auto state = next_message(message);
@@ -58,7 +59,7 @@ class Unary final : public CallOf<UnaryCall> {
       fn_(message, *this);
       if (exchange_ == nullptr) return;
     }
-    if (auto ok = account(); !ok) give_up(ok.error());
+    account();
   }
 
   void on_end(std::string_view) override {
@@ -128,7 +129,10 @@ class Streaming final : public CallOf<StreamCall> {
   void on_body(std::string_view data) override {
     Enter enter(*this);
     unconsumed_ += data.size();
-    if (!done_) {
+    if (!done_ && !has_room(data.size())) {
+      const Error full = no_room();
+      finish_with(&full);
+    } else if (!done_) {
       decoder_.feed(data);
       pump();
     }
@@ -179,8 +183,8 @@ class Streaming final : public CallOf<StreamCall> {
     decoder_.keep();
     pumping_ = false;
     if (done_) return;
-    if (state == MessageDecoder::State::kBad) return finish_with(&message_error());
-    if (auto ok = account(); !ok) return finish_with(&ok.error());
+    if (state == MessageDecoder::State::kBad || decoder_.bad()) return finish_with(&message_error());
+    account();
     if (!half_closed_ || half_close_told_ || paused_) return;
     if (!decoder_.at_boundary()) {
       const Error error = invalid_argument("the request ends inside a message");

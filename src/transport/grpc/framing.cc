@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <new>
 
 #include "base/check.h"
 
@@ -26,6 +27,8 @@ size_t room_for(size_t whole, size_t here) {
 
 }  // namespace
 
+Error no_memory_for_message() { return resource_exhausted("no memory is left for this message", "out_of_memory"); }
+
 void append_prefix(std::string& out, size_t message_bytes, Packed packed) {
   CHECK(message_bytes <= std::numeric_limits<uint32_t>::max());
   const auto n = static_cast<uint32_t>(message_bytes);
@@ -45,6 +48,14 @@ void MessageDecoder::feed(std::string_view data) {
 }
 
 void MessageDecoder::keep() {
+  try {
+    keep_rest();
+  } catch (const std::bad_alloc&) {
+    out_of_memory();
+  }
+}
+
+void MessageDecoder::keep_rest() {
   if (taken_ > 0 && !aligned_) {
     buffer_.erase(0, taken_);
     taken_ = 0;
@@ -63,8 +74,21 @@ MessageDecoder::State MessageDecoder::fail_with(Error error) {
   return State::kBad;
 }
 
+MessageDecoder::State MessageDecoder::out_of_memory() {
+  std::string().swap(buffer_);  // first, so that there is some for the error
+  return fail_with(no_memory_for_message());
+}
+
 MessageDecoder::State MessageDecoder::next(std::string_view& message) {
   if (bad_) return State::kBad;
+  try {
+    return read(message);
+  } catch (const std::bad_alloc&) {
+    return out_of_memory();
+  }
+}
+
+MessageDecoder::State MessageDecoder::read(std::string_view& message) {
   // What was kept comes first; it grows only until its first message is whole, so that the rest is shown in place.
   std::string_view kept = std::string_view(buffer_).substr(taken_);
   if (kept.empty()) {
@@ -79,7 +103,7 @@ MessageDecoder::State MessageDecoder::next(std::string_view& message) {
   }
   const std::string_view from = kept.empty() ? rest_ : kept;
   if (from.size() < kPrefixBytes) {
-    keep();
+    keep_rest();
     return State::kNeedMore;
   }
   if (from[0] == 1 && may_be_packed_ == Packed::kNo) {
@@ -103,7 +127,7 @@ MessageDecoder::State MessageDecoder::next(std::string_view& message) {
       aligned_ = taken_ > 0;
       buffer_.reserve(room_for(whole, rest_.size()));
       buffer_.assign(taken_, '\0');
-      keep();
+      keep_rest();
       return State::kNeedMore;
     }
     message = rest_.substr(kPrefixBytes, size);

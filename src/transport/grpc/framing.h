@@ -18,7 +18,11 @@ enum class Packed : bool { kNo, kYes };
 void append_prefix(std::string& out, size_t message_bytes, Packed packed = Packed::kNo);
 void append_message(std::string& out, std::string_view message, Packed packed = Packed::kNo);
 
+// A message for which no memory is left: RESOURCE_EXHAUSTED, the end of its call alone.
+Error no_memory_for_message();
+
 // Use: feed(), then next() until it is not kMessage. A message that lies whole in the fed bytes is shown in place.
+// Where no memory is left for what must be kept the decoder turns bad; only take() throws then.
 class MessageDecoder {
  public:
   // `packed`: may messages be compressed?
@@ -40,10 +44,14 @@ class MessageDecoder {
 
   const Error& error() const { return error_; }
   size_t buffered() const { return buffer_.size() - taken_; }
+  bool bad() const { return bad_; }
   bool at_boundary() const { return buffered() == 0 && rest_.empty(); }  // no part of a message is waiting
 
  private:
+  State read(std::string_view& message);
+  void keep_rest();
   State fail_with(Error error);
+  State out_of_memory();
 
   size_t max_;
   Packed may_be_packed_, packed_ = Packed::kNo;

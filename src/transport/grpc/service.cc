@@ -43,7 +43,8 @@ bool accepts(std::string_view list, compress::Coding coding) {
 
 }  // namespace
 
-Dispatcher::Dispatcher(Options options) : options_(options) {}
+Dispatcher::Dispatcher(Options options)
+    : options_(std::move(options)), buffered_(options_.buffered != nullptr ? *options_.buffered : own_buffered_) {}
 
 Dispatcher::~Dispatcher() {
   while (calls_ != nullptr) calls_->destroy();

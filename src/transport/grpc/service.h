@@ -90,14 +90,19 @@ class StreamHandler {
 // Null only when the factory has finished the call itself.
 using StreamFactory = std::function<std::unique_ptr<StreamHandler>(StreamCall& call)>;
 
-// kPlain: the Dispatcher unpacks and packs, on the loop, and therefore only messages of up to kMostInline bytes.
+// kPlain: small questions; the Dispatcher unpacks and packs, on the loop.
 // kAsSent: the method does, on a thread where it costs nobody else's time; see Call::message_coding().
 enum class Messages : bool { kPlain, kAsSent };
-inline constexpr size_t kMostInline = size_t{4} << 20;  // LIMIT: unpacked bytes; larger is RESOURCE_EXHAUSTED
+inline constexpr size_t kMostInline = size_t{4} << 20;  // LIMIT: unpacked bytes that are packed on the loop
 
 struct DispatcherOptions {
-  size_t max_message = 64 * 1024 * 1024;     // LIMIT: a larger request message is RESOURCE_EXHAUSTED
-  size_t max_buffered = 1024 * 1024 * 1024;  // LIMIT: over all calls, messages whose end has not come; same answer
+  size_t max_message = 64 * 1024 * 1024;  // LIMIT: a larger request message is RESOURCE_EXHAUSTED
+  size_t max_plain = kMostInline;         // LIMIT: the same for a method of Messages::kPlain, as sent and unpacked
+  // LIMIT: over all calls, bytes of messages whose end has not come; a call that would pass it is UNAVAILABLE.
+  size_t max_buffered = 1024 * 1024 * 1024;
+  std::string_view full_reason = "buffer_full";  // of that error
+  // Where those bytes are counted when they share their bound with others; it outlives the Dispatcher. Null: by itself.
+  size_t* buffered = nullptr;
   struct Echoed {
     http::Name id;
     std::string_view name;  // as it is answered
@@ -107,7 +112,7 @@ struct DispatcherOptions {
 
 struct DispatcherStats {
   uint64_t calls = 0, failed = 0, cancelled = 0, refused = 0;
-  size_t open_calls = 0, buffered_bytes = 0;
+  size_t open_calls = 0;
 };
 
 // Methods by path. Owned by the role; outlives the servers that use it. Everything runs on the loops of the exchanges,
@@ -131,6 +136,7 @@ class Dispatcher : public http::Service {
 
   http::ExchangeHandler* on_request(http::Exchange& exchange, const http::RequestHead& head) override;
   const Stats& stats() const { return stats_; }
+  size_t buffered_bytes() const { return buffered_; }
 
  private:
   friend class CallState;
@@ -147,6 +153,8 @@ class Dispatcher : public http::Service {
 
   Options options_;
   Stats stats_;
+  size_t own_buffered_ = 0;
+  size_t& buffered_;
   std::vector<Method> methods_;       // a dozen, whose paths differ in length as a rule
   BlockPool<2048, 64> unary_calls_;   // memory of the unary ones
   std::string body_scratch_;          // where a call puts a reply together

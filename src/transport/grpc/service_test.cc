@@ -118,7 +118,7 @@ TEST_F(GrpcServiceTest, ALargeMessageGoesBothWays) {
   finish(*c);
   ASSERT_EQ(messages(*c).size(), 1u);
   EXPECT_TRUE(messages(*c)[0] == "<" + big + ">");
-  EXPECT_EQ(dispatcher.stats().buffered_bytes, 0u);
+  EXPECT_EQ(dispatcher.buffered_bytes(), 0u);
 }
 
 TEST_F(GrpcServiceTest, AnErrorIsTrailersOnly) {
@@ -217,7 +217,7 @@ TEST_F(GrpcServiceTest, APausedStreamClosesTheClientsWindow) {
   client->send(*c, many, true);
   loop->run_ready();
   EXPECT_EQ(messages(*c).size(), 1u);
-  EXPECT_LE(dispatcher.stats().buffered_bytes, 256u * 1024);
+  EXPECT_LE(dispatcher.buffered_bytes(), 256u * 1024);
   EXPECT_LT(c->sent, 400'000u);
   streams.at(0)->resume();
   finish(*c);
@@ -340,7 +340,59 @@ TEST_F(GrpcServiceTest, UnfinishedMessagesOfAllCallsTogetherAreBounded) {
   size_t refused = 0;
   for (const auto& c : calls) refused += c->ended && outcome(*c).error().code == Code::kUnavailable;
   EXPECT_EQ(refused, 5u);
-  EXPECT_LE(dispatcher.stats().buffered_bytes, 3u << 20);
+  EXPECT_LE(dispatcher.buffered_bytes(), 3u << 20);
+}
+
+TEST_F(GrpcServiceTest, TheirBoundMayBeOneThatOthersCountAgainst) {
+  size_t held = 0;
+  Dispatcher own{{.max_buffered = 100'000, .full_reason = "house_full", .buffered = &held}};
+  own.unary("/t.S/Echo", [](std::string_view message, UnaryCall& call) { call.finish(message); });
+  own.streaming("/t.S/Talk", [this](StreamCall& call) -> std::unique_ptr<StreamHandler> {
+    return std::make_unique<EchoStream>(call, alive, cancelled);
+  });
+  H2TestServer other(*loop, async::Endpoint{"sim:83"}, own);
+  H2TestClient peer(*loop, async::Endpoint{"sim:83"});
+  const auto begin = [&](const char* path, const std::string& body, bool end) {
+    auto c = peer.call("POST", path, {{"content-type", "application/grpc"}, {"te", "trailers"}}, body, end);
+    loop->run_ready();
+    return c;
+  };
+  const std::string whole = framed(std::string(60'000, 'x'));
+  auto part = begin("/t.S/Echo", whole.substr(0, 50'000), false);
+  EXPECT_EQ(held, 50'000u);
+  for (const char* path : {"/t.S/Echo", "/t.S/Talk"}) {
+    const auto refused = begin(path, whole, true);
+    EXPECT_EQ(outcome(*refused).error().code, Code::kUnavailable) << path;
+    EXPECT_EQ(outcome(*refused).error().reason, "house_full");
+    EXPECT_EQ(held, 50'000u);
+  }
+  peer.send(*part, whole.substr(50'000), true);
+  finish(*part);
+  EXPECT_TRUE(outcome(*part));
+  EXPECT_EQ(held, 0u);
+  held = 90'000;
+  EXPECT_EQ(outcome(*begin("/t.S/Echo", whole, true)).error().code, Code::kUnavailable) << "what others hold counts";
+  held = 0;
+  EXPECT_TRUE(outcome(*begin("/t.S/Talk", whole, true)));
+}
+
+TEST_F(GrpcServiceTest, AMethodThatAsksSmallQuestionsTakesSmallMessages) {
+  Dispatcher own{{.max_plain = 1000}};
+  for (const auto kind : {Messages::kPlain, Messages::kAsSent})
+    own.unary(
+        kind == Messages::kPlain ? "/t.S/Small" : "/t.S/Large",
+        [](std::string_view message, UnaryCall& call) { call.finish(message); }, kind);
+  H2TestServer other(*loop, async::Endpoint{"sim:84"}, own);
+  H2TestClient peer(*loop, async::Endpoint{"sim:84"});
+  const auto ask = [&](const char* path, const std::string& body) {
+    auto c = peer.call("POST", path, {{"content-type", "application/grpc"}, {"grpc-encoding", "gzip"}}, body, true);
+    loop->run_ready();
+    return outcome(*c) ? Code::kOk : outcome(*c).error().code;
+  };
+  EXPECT_EQ(ask("/t.S/Small", framed(std::string(1000, 'x'))), Code::kOk);
+  EXPECT_EQ(ask("/t.S/Small", framed(std::string(1001, 'x'))), Code::kResourceExhausted);
+  EXPECT_EQ(ask("/t.S/Small", packed(compress::Coding::kGzip, std::string(1001, 'x'))), Code::kResourceExhausted);
+  EXPECT_EQ(ask("/t.S/Large", framed(std::string(5000, 'x'))), Code::kOk);
 }
 
 TEST_F(GrpcServiceTest, HealthTellsTheStatusAndItsChanges) {

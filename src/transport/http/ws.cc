@@ -2,6 +2,7 @@
 #include "transport/http/ws.h"
 
 #include <algorithm>
+#include <new>
 
 #include "transport/http/head_grammar.h"
 
@@ -120,7 +121,11 @@ void WebSocket::take_payload(std::string_view data) {
   left_ -= data.size();
   if (frame_.opcode >= Opcode::kClose) return append_unmasked(control_, data, frame_.mask, offset);
   const size_t from = message_.size();
-  append_unmasked(message_, data, frame_.mask, offset);
+  try {
+    append_unmasked(message_, data, frame_.mask, offset);
+  } catch (const std::bad_alloc&) {
+    return give_up(kServerError, "no memory is left for this message");
+  }
   // WHY not only when it is whole: what can no longer become text is refused before more of it is taken.
   if (kind_ == WebSocketHandler::Kind::kText && !text_.take(std::string_view(message_).substr(from)))
     give_up(kBadText, "text that is not UTF-8");
