@@ -109,7 +109,7 @@ void ServerCall::end(std::string_view trailers) {
 }
 
 void ServerCall::abort(const Error& error) {
-  if (stream_ == 0 || cut_ || out_.ended()) return;
+  if (stream_ == 0 || over()) return;
   ok_ = false;
   if (!replied_) return http::reply_error(*this, grpc_, error);
   break_off(error);

@@ -151,6 +151,28 @@ TEST(Link, a_tunnel_is_cancelled_like_any_call) {
   EXPECT_TRUE(lost.error.has_value());
 }
 
+TEST(Link, a_tunnel_whose_service_has_ended_its_half_may_be_broken_off) {
+  Bench b;
+  Caller c, next;
+  c.link = b.link.get();
+  c.id = b.link->call_block("GET /tunnel/first" + kTunnel, {}, false, Deadline::never(), c);
+  b.settle();
+  ASSERT_TRUE(c.ended && !c.tunnel_over);
+  b.service.last().exchange->abort(unavailable("the client does not end"));
+  EXPECT_FALSE(b.service.last().done) << "not from inside the call";
+  b.settle();
+  ASSERT_TRUE(c.error.has_value());
+  EXPECT_EQ(c.error->code, Code::kUnavailable);
+  EXPECT_THAT(c.error->message, HasSubstr("the client does not end"));
+  EXPECT_TRUE(b.service.last().done && !b.service.last().ok);
+  EXPECT_EQ(b.link->outstanding(), 0u);
+  EXPECT_EQ(b.server->stats().open_requests, 0u);
+  b.link->body(c.id, "late", true);
+  b.call(next, request("/echo"), "fine");
+  b.settle();
+  EXPECT_EQ(next.body, "fine");
+}
+
 TEST(Link, the_head_of_a_head_request_comes_without_body) {
   Bench b;
   Caller echo, big, gone;
