@@ -20,12 +20,17 @@ void BufferedStream::set_handler(StreamHandler* handler) {
 
 bool BufferedStream::wants_service() const {
   if (closed_ || !handler_) return false;
-  if (error_) return true;
+  if (error_ || owes_end_follows()) return true;
   return !paused_ && (readable_ || (show_again_ && !kept_.empty()));
 }
 
+void BufferedStream::pause() {
+  paused_ = true;
+  if (turn_ && !showing_ && owes_end_follows()) turn_->wake(*this);
+}
+
 void BufferedStream::resume() {
-  paused_ = false;
+  paused_ = end_follows_told_ = false;
   if (!turn_ || closed_) return;
   show_again_ = true;
   if (!showing_ && wants_service()) turn_->wake(*this);
@@ -139,6 +144,11 @@ void BufferedStream::service() {
     } else if (show_again_ && !kept_.empty()) {
       show_kept(gone);
     }
+    if (gone) return;
+  }
+  if (owes_end_follows()) {
+    end_follows_told_ = true;
+    handler_->on_end_follows();
     if (gone) return;
   }
   if (error_ && handler_ && (paused_ || !readable_)) {

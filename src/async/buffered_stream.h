@@ -27,7 +27,7 @@ class BufferedStream : public Stream, public LinkStream, public Source, public H
   size_t pending() const final { return outbox_.size(); }
   void gather(bool on) final { gather_ = on; }
   bool may_gather() const { return gather_ && !end_wanted_ && outbox_.size() < Turn::kGatherBytes; }
-  void pause() final { paused_ = true; }
+  void pause() final;
   void resume() final;
   void shutdown_write() final;
   bool is_closed() const final { return dead(); }
@@ -59,6 +59,9 @@ class BufferedStream : public Stream, public LinkStream, public Source, public H
  private:
   bool dead() const { return closed_ || error_ != nullptr; }
   bool wants_service() const;
+  bool owes_end_follows() const {
+    return paused_ && (end_follows_ || hung_up_) && !end_seen_ && !end_follows_told_ && handler_ && !dead();
+  }
   void read_and_show(bool& gone);
   void show_kept(bool& gone);
   void show(Buffer* in, char* base, size_t size, bool& gone);
@@ -81,7 +84,7 @@ class BufferedStream : public Stream, public LinkStream, public Source, public H
   bool showing_ = false;     // inside on_bytes
   bool show_again_ = false;  // kept bytes are to be shown without new ones
   bool hung_up_ = false;
-  bool end_follows_ = false;
+  bool end_follows_ = false, end_follows_told_ = false;
   bool broken_ = false;
   bool end_seen_ = false;
   bool end_wanted_ = false, end_sent_ = false;  // our half

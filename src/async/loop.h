@@ -43,6 +43,9 @@ class StreamHandler {
   // The peer ended its half. Unconsumed bytes were shown before. Writing is still possible on TCP; a unix peer that has
   // closed its socket is followed by on_closed.
   virtual void on_end() = 0;
+  // A paused stream: the peer's end lies behind bytes that were not read yet. Once each time that it is paused; on_end()
+  // comes after those bytes still.
+  virtual void on_end_follows() {}
   // Connection lost; the stream is dead. Called at most once, never from inside a call into the stream, and after what
   // the peer had sent before was shown (a paused stream is told at once when the transport reports an error, and
   // otherwise when it resumes or writes).

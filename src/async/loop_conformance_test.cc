@@ -186,6 +186,49 @@ TYPED_TEST(StreamConformance, AReaderThatPausesStopsTheWriterAndResumeDrainsIt) 
   EXPECT_EQ(p.near->pending(), 0u);
 }
 
+TYPED_TEST(StreamConformance, APausedStreamIsToldOfAnEndBehindWhatItHasNotRead) {
+  for (const bool half : {true, false}) {
+    Pair<TypeParam> p(this->driver, this->driver.kReal ? Endpoint{"127.0.0.1:0"} : Endpoint{"z:0"});
+    p.far_events.consume = [&](std::string_view) {
+      p.far->pause();
+      return size_t{1};
+    };
+    p.near->write_now("abc");
+    EXPECT_TRUE(this->driver.run_until([&] { return p.far_events.bytes == "a"; }));
+    if (half)
+      p.near->shutdown_write();
+    else
+      p.near.reset();
+    EXPECT_TRUE(this->driver.run_until([&] { return p.far_events.end_follows == 1; }));
+    p.far->resume();
+    EXPECT_TRUE(this->driver.run_until([&] { return p.far_events.bytes == "ab" && p.far_events.end_follows == 2; }))
+        << "it was paused again";
+    this->driver.settle();
+    EXPECT_EQ(p.far_events.end_follows, 2);
+    EXPECT_EQ(p.far_events.ended + p.far_events.closed, 0);
+    p.far_events.consume = nullptr;
+    p.far->resume();
+    EXPECT_TRUE(this->driver.run_until([&] { return p.far_events.ended == 1; }));
+    EXPECT_EQ(p.far_events.bytes, "abc");
+    EXPECT_EQ(p.far_events.end_follows, 2);
+  }
+}
+
+TYPED_TEST(StreamConformance, AStreamThatIsPausedWhenTheEndIsKnownIsToldToo) {
+  auto& p = this->pair;
+  p.far->pause();
+  p.near->write_now("abc");
+  p.near->shutdown_write();
+  EXPECT_TRUE(this->driver.run_until([&] { return p.far_events.end_follows == 1; }));
+  p.far->resume();
+  p.far->pause();
+  EXPECT_TRUE(this->driver.run_until([&] { return p.far_events.end_follows == 2; }));
+  EXPECT_EQ(p.far_events.bytes, "");
+  p.far->resume();
+  EXPECT_TRUE(this->driver.run_until([&] { return p.far_events.ended == 1; }));
+  EXPECT_EQ(p.far_events.bytes, "abc");
+}
+
 TYPED_TEST(StreamConformance, ManyStreamsShareTheLoopWhileOneIsFlooded) {
   auto& p = this->pair;
   Pair<TypeParam> quiet(this->driver, this->driver.kReal ? Endpoint{"127.0.0.1:0"} : Endpoint{"quiet"});
@@ -267,7 +310,7 @@ TYPED_TEST(StreamConformance, WritingToAPeerThatIsGoneClosesOnceAndLater) {
 }
 
 TYPED_TEST(StreamConformance, AStreamMayBeDestroyedInEachOfItsCallbacks) {
-  for (const std::string_view where : {"bytes", "kept", "drained", "end", "closed"}) {
+  for (const std::string_view where : {"bytes", "kept", "drained", "end follows", "end", "closed"}) {
     SCOPED_TRACE(where);
     Pair<TypeParam> p(this->driver, this->driver.kReal ? Endpoint{"127.0.0.1:0"} : Endpoint{"x:0"});
     bool destroyed = false;
@@ -289,6 +332,11 @@ TYPED_TEST(StreamConformance, AStreamMayBeDestroyedInEachOfItsCallbacks) {
     } else if (where == "drained") {
       p.far_events.when_drained = destroy;
       p.far->write(std::string(24'000'000, 'd'));
+    } else if (where == "end follows") {
+      p.far_events.when_end_follows = destroy;
+      p.far->pause();
+      p.near->write("tail");
+      p.near->shutdown_write();
     } else if (where == "end") {
       p.far_events.when_end = destroy;
       p.near->write("tail");

@@ -73,10 +73,10 @@ class TempDir {
 struct Recorder : StreamHandler {
   std::string bytes;              // consumed
   std::vector<std::string> seen;  // each view as shown
-  int drained = 0, ended = 0, closed = 0;
+  int drained = 0, ended = 0, closed = 0, end_follows = 0;
   Error error;
   std::function<size_t(std::string_view)> consume;
-  std::function<void()> when_bytes, when_drained, when_end, when_closed;
+  std::function<void()> when_bytes, when_drained, when_end, when_end_follows, when_closed;
 
   size_t on_bytes(std::string_view data) override {
     seen.emplace_back(data);
@@ -92,6 +92,10 @@ struct Recorder : StreamHandler {
   void on_end() override {
     ++ended;
     if (auto fn = when_end) fn();
+  }
+  void on_end_follows() override {
+    ++end_follows;
+    if (auto fn = when_end_follows) fn();
   }
   void on_closed(const Error& e) override {
     ++closed;

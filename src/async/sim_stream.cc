@@ -45,7 +45,7 @@ void SimStream::poke() {
   if (connection_->unix_like && peer_gone()) {
     now_hung_up();
   } else if (something_arrived()) {
-    now_readable(false);
+    now_readable(in().ended_at <= world_.now);
   }
   if (out().in_flight < world_.options.stream_buffer) now_writable();
 }

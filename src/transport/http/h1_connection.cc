@@ -371,6 +371,11 @@ void Http1Connection::on_end() {
   }
 }
 
+// A body that is held back, or what lies behind the request, need not be read for this.
+void Http1Connection::on_end_follows() {
+  if (handler_ && out_ != Out::kDone && in_ != In::kTunnel) over();
+}
+
 void Http1Connection::on_closed(const Error&) { over(); }
 
 void Http1Connection::drain() {

@@ -24,6 +24,7 @@ class Http1Connection final : public Connection, public Exchange {
   size_t on_bytes(std::string_view data) override;
   void on_drained() override;
   void on_end() override;
+  void on_end_follows() override;
   void on_closed(const Error& error) override;
 
   void drain() override;

@@ -39,6 +39,66 @@ TEST_P(H1Leaving, a_client_that_goes_away_cancels_its_request_whatever_follows_i
   }
 }
 
+enum class Leaves : uint8_t { kByHalf, kWhole, kByReset };
+
+void leave(RawPeer& peer, Leaves how) {
+  if (how == Leaves::kByHalf) return peer.stream->shutdown_write();
+  if (how == Leaves::kByReset) peer.stream->reset_when_closed();
+  peer.hang_up();
+}
+
+TEST_P(H1Leaving, a_client_that_goes_away_cancels_its_request_whatever_is_left_unread) {
+  const std::string body = "POST /hold HTTP/1.1\r\nHost: a\r\nContent-Length: 50000\r\n\r\n";
+  const std::string chunked = "POST /hold HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nc350\r\n";
+  const std::string texts[] = {
+      body + std::string(30'000, 'x'),                // held back, and not whole
+      body + std::string(50'000, 'x'),                // held back, and whole
+      chunked + std::string(50'000, 'x'),             // the same without a length
+      std::string(kHold) + std::string(40'000, '\n')  // more behind it than is read
+  };
+  for (const std::string& text : texts) {
+    for (const auto how : {Leaves::kByHalf, Leaves::kWhole, Leaves::kByReset}) {
+      Bench b(GetParam(), {.body_window = 10'000});
+      RawPeer peer(*b.loop, {"server"});
+      peer.send(text);
+      b.settle();
+      ASSERT_EQ(b.service.calls.size(), 1u);
+      EXPECT_FALSE(b.service.last().done);
+      EXPECT_LE(b.service.last().body.size(), 10'000u);
+      EXPECT_EQ(peer.stream->pending(), 0u) << "all of it is on its way";
+      leave(peer, how);
+      b.settle();
+      EXPECT_TRUE(b.service.last().done && !b.service.last().ok) << text.substr(0, 60);
+      EXPECT_TRUE(b.connections.empty());
+      EXPECT_EQ(b.stats.open_requests, 0u);
+    }
+  }
+}
+
+TEST(H1LeavingTunnel, half_of_a_tunnel_may_end_behind_what_is_held_back) {
+  Bench b(0, {.body_window = 10'000});
+  RawPeer peer(*b.loop, {"server"});
+  peer.send("GET /tunnel HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: raw\r\n\r\n");
+  b.settle();
+  ASSERT_TRUE(peer.take().ends_with("\r\n\r\nhi "));
+  peer.stream->pause();
+  // What the client does not take fills its connection and the reply's window; then a little is held back.
+  for (int i = 0; i < 50 && b.service.last().held == 0; ++i) {
+    peer.send(std::string(10'000, 't'));
+    b.settle();
+  }
+  ASSERT_GT(b.service.last().held, 0u);
+  peer.send(std::string(20'000, 't'));
+  peer.stream->shutdown_write();
+  b.settle();
+  EXPECT_FALSE(b.service.last().done);
+  peer.stream->resume();
+  b.settle();
+  EXPECT_TRUE(peer.ended);
+  EXPECT_TRUE(b.service.last().done && b.service.last().ok);
+  EXPECT_EQ(peer.text.size(), b.service.last().body.size());
+}
+
 TEST_P(H1Leaving, what_comes_during_a_request_is_read_as_far_as_it_is_kept_and_answered_in_order) {
   Bench b(GetParam());
   RawPeer peer(*b.loop, {"server"});

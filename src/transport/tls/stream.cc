@@ -283,6 +283,10 @@ void TlsStream::on_end() {
   if (!gone) gone_ = nullptr;
 }
 
+void TlsStream::on_end_follows() {
+  if (ready_ && handler_ && !dead_) handler_->on_end_follows();
+}
+
 void TlsStream::on_closed(const Error& error) {
   if (dead_) return;
   bool gone = false;

@@ -60,6 +60,7 @@ class TlsStream final : public async::Stream, private async::StreamHandler {
   size_t on_bytes(std::string_view data) override;
   void on_drained() override;
   void on_end() override;
+  void on_end_follows() override;
   void on_closed(const Error& error) override;
 
   void shake_hands(bool& gone);

@@ -27,6 +27,7 @@ struct Session final : async::StreamHandler {
   }
   void on_drained() override { ++drained; }
   void on_end() override { ended = true; }
+  void on_end_follows() override { ++end_follows; }
   void on_closed(const Error& e) override {
     ++closed;
     error = e;
@@ -36,7 +37,7 @@ struct Session final : async::StreamHandler {
   std::string text;
   size_t appetite = std::string::npos;
   bool echo = false, ended = false;
-  int drained = 0, closed = 0;
+  int drained = 0, closed = 0, end_follows = 0;
   Error error;
 };
 
@@ -52,6 +53,17 @@ struct World {
   }
   std::unique_ptr<TestClient> client(const ClientOptions& options = {}) {
     return std::make_unique<TestClient>(*loop, async::Endpoint{"server"}, options);
+  }
+  // Of what it has said the session has taken a half, and is paused.
+  std::unique_ptr<TestClient> half_heard_client() {
+    auto c = client();
+    EXPECT_TRUE(c->handshake());
+    loop->run_ready();
+    session().appetite = 3;
+    c->send("onetwo");
+    loop->run_ready();
+    session().stream->pause();
+    return c;
   }
   Session& session() { return *sessions.back(); }
 
@@ -147,13 +159,7 @@ TEST(TlsStream, a_handler_that_takes_nothing_and_asks_again_does_not_spin) {
 
 TEST(TlsStream, the_end_of_the_client_comes_after_what_it_said_also_to_a_paused_handler) {
   World w;
-  auto c = w.client();
-  ASSERT_TRUE(c->handshake());
-  w.loop->run_ready();
-  w.session().appetite = 3;
-  c->send("onetwo");
-  w.loop->run_ready();
-  w.session().stream->pause();
+  const auto c = w.half_heard_client();
   c->end();
   w.loop->run_for(1s);
   EXPECT_FALSE(w.session().ended);
@@ -165,16 +171,11 @@ TEST(TlsStream, the_end_of_the_client_comes_after_what_it_said_also_to_a_paused_
 
 TEST(TlsStream, a_connection_that_is_cut_is_lost_after_what_was_kept_is_shown_to_a_handler_that_resumes) {
   World w;
-  auto c = w.client();
-  ASSERT_TRUE(c->handshake());
-  w.loop->run_ready();
-  w.session().appetite = 3;
-  c->send("onetwo");
-  w.loop->run_ready();
-  w.session().stream->pause();
+  const auto c = w.half_heard_client();
   c->stream->shutdown_write();
   w.loop->run_for(1s);
   EXPECT_EQ(w.session().closed, 0);
+  EXPECT_EQ(w.session().end_follows, 1);
   w.session().stream->resume();
   w.loop->run_for(1s);
   EXPECT_EQ(w.session().text, "onetwo");
