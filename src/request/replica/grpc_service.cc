@@ -248,7 +248,8 @@ GrpcService::GrpcService(Core& core)
                    .max_buffered = core.max_buffered,
                    .full_reason = "replica_full",
                    .buffered = &core.buffered,
-                   .echoed = {{http::Name::kXRequestId, "x-request-id"}, {http::Name::kTraceparent, "traceparent"}}}) {
+                   .echoed = {{http::Name::kXRequestId, "x-request-id"}, {http::Name::kTraceparent, "traceparent"}}}),
+      look_(core.loop, [this] { show_state(); }) {
   // First, since it is asked for most.
   dispatcher_.unary(
       path("ModelInfer"),
@@ -305,14 +306,20 @@ GrpcService::GrpcService(Core& core)
       grpc::Messages::kAsSent);
   health_.register_on(dispatcher_);
   grpc::register_reflection(dispatcher_);
+  core_.inbox.on_late = [this] { show_state(); };
   show_state();
 }
+
+GrpcService::~GrpcService() { core_.inbox.on_late = nullptr; }
 
 void GrpcService::show_state() {
   if (core_.lifecycle.state() == ReplicaState::kDraining) return health_.shut_down();
   const auto serving = is_ready(core_) ? grpc::Serving::kServing : grpc::Serving::kNotServing;
   health_.set("", serving);
   health_.set(kService, serving);
+  const auto late_since = core_.inbox.late_since();
+  if (!late_since || core_.stuck()) return look_.cancel();
+  look_.arm(*late_since + from_seconds(core_.spec.health_check_timeout_s) + 1ms);
 }
 
 }  // namespace colony::replica

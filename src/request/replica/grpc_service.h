@@ -11,15 +11,17 @@ namespace colony::replica {
 class GrpcService {
  public:
   explicit GrpcService(Core& core);
+  ~GrpcService();
   http::ExchangeHandler* on_request(http::Exchange& exchange, const http::RequestHead& head) {
     return dispatcher_.on_request(exchange, head);
   }
-  void show_state();  // the lifecycle has changed: health answers and watchers follow
+  void show_state();  // the lifecycle has changed, or the model hangs: health answers and watchers follow
 
  private:
   Core& core_;
   grpc::Dispatcher dispatcher_;
   grpc::Health health_;
+  async::Timer look_;  // when work that is late will have outlived its deadline for too long
 };
 
 }  // namespace colony::replica

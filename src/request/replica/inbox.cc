@@ -88,6 +88,8 @@ void Inbox::ran(const std::shared_ptr<Job>& job) {
   if (job->stage_ == Job::Stage::kRunning) {
     job->stage_ = Job::Stage::kOver;
     job->finish(nullptr);
+  } else if (on_late) {
+    on_late();
   }
   take_next();
   room_came();
@@ -117,7 +119,10 @@ void Inbox::offer_room() {
 
 // Called by the job's own timer, so the job must outlive this call: what drops the last reference is posted.
 void Inbox::expire(Job& job) {
-  if (job.stage_ == Job::Stage::kOver) return;
+  if (job.stage_ == Job::Stage::kOver) {  // nobody waits for it any more, but it runs still
+    if (on_late) on_late();
+    return;
+  }
   ++stats_.expired;
   const bool waited = job.stage_ == Job::Stage::kWaiting;
   job.stage_ = Job::Stage::kOver;
@@ -132,6 +137,7 @@ void Inbox::expire(Job& job) {
   }
   const Error e = too_late();
   job.finish(&e);
+  if (!waited && on_late) on_late();
 }
 
 void Inbox::abandon(const std::shared_ptr<Job>& job) {
@@ -148,10 +154,15 @@ void Inbox::abandon(const std::shared_ptr<Job>& job) {
 }
 
 Duration Inbox::overdue() const {
-  Duration longest = Duration::zero();
+  const auto since = late_since();
+  return since ? loop_.now() - *since : Duration::zero();
+}
+
+std::optional<TimePoint> Inbox::late_since() const {
+  std::optional<TimePoint> soonest;
   for (const auto& job : running_)
-    if (job->deadline.passed(loop_.now())) longest = std::max(longest, loop_.now() - job->deadline.time());
-  return longest;
+    if (job->deadline.passed(loop_.now())) soonest = std::min(soonest.value_or(TimePoint::max()), job->deadline.time());
+  return soonest;
 }
 
 void Inbox::close() {

@@ -75,6 +75,10 @@ class Inbox {
   const InboxStats& stats() const { return stats_; }
   // The longest time by which running work has outlived its deadline: it ignores being told to stop.
   Duration overdue() const;
+  // The soonest deadline of running work that has passed.
+  std::optional<TimePoint> late_since() const;
+  // Called when running work begins to outlive its deadline, and when work has ended that was told to stop.
+  std::function<void()> on_late;
   // What waits is refused, what runs is told to stop; for the end of the replica.
   void close();
   // Until nothing runs and nothing waits.

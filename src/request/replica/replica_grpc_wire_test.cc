@@ -162,6 +162,57 @@ TEST(ReplicaStream, WhatIsRefusedCarriesTheIdOfItsRequestAndIsAFailure) {
   ASSERT_TRUE(w.settle([&] { return w.pool.queued() == 0; }));
 }
 
+// What a call to grpc.health.v1.Health was told so far: 1 serving, 2 not serving.
+std::string statuses(const LinkCall& call) {
+  grpc::MessageDecoder decoder(1000);
+  decoder.feed(call.body);
+  std::string out;
+  for (std::string_view m; decoder.next(m) == grpc::MessageDecoder::State::kMessage;)
+    out += m.size() == 2 && m[0] == '\x08' ? static_cast<char>('0' + m[1]) : '?';
+  return out;
+}
+
+TEST(ReplicaGrpc, HealthFollowsAModelThatHangs) {
+  auto spec = fake_spec("v1", 2);
+  spec.health_check_timeout_s = 3;
+  ReplicaWorld w(spec);
+  w.ready();
+  const auto ask = [&](LinkCall& call, const char* method, std::string_view service) {
+    std::string body;
+    grpc::append_message(body, service.empty() ? std::string() : proto_field(1, service));
+    w.call(call,
+           "POST /grpc.health.v1.Health/" + std::string(method) +
+               " HTTP/1.1\r\nhost: x\r\ncontent-type: application/grpc\r\n\r\n",
+           body);
+  };
+  const auto check = [&] {
+    LinkCall call;
+    ask(call, "Check", "");
+    return statuses(call);
+  };
+  LinkCall watch, by_name;
+  ask(watch, "Watch", "");
+  ask(by_name, "Watch", "inference.GRPCInferenceService");
+  std::string told = "1";
+  for (const bool leaves : {false, true}) {
+    LinkCall call;
+    const auto id = w.call(call, grpc_head("ModelInfer"), grpc_message("a"), Deadline::after(w.loop->now(), 2s));
+    if (leaves) w.link().cancel(id);
+    w.loop->run_for(4900ms);
+    EXPECT_EQ(statuses(watch), told) << "late, but not by three seconds";
+    EXPECT_EQ(check(), "1");
+    w.loop->run_for(200ms);
+    EXPECT_EQ(w.get("/v2/health/ready").status, 503);
+    EXPECT_EQ(statuses(watch), told += "2");
+    EXPECT_EQ(statuses(by_name), told);
+    EXPECT_EQ(check(), "2");
+    ASSERT_TRUE(w.pool.run_one());
+    w.loop->run_ready();
+    EXPECT_EQ(statuses(watch), told += "1") << "it has ended after all";
+    EXPECT_EQ(check(), "1");
+  }
+}
+
 TEST(ReplicaGrpc, LargeMessagesOfACheapModelAreTheThreadsWork) {
   DeploymentSpec spec;
   spec.name = "d";
