@@ -4,6 +4,9 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <utility>
+
+#include "transport/http/head_grammar.h"
 
 namespace colony::replica {
 namespace {
@@ -44,18 +47,14 @@ std::optional<std::string_view> whole_list(const http::RequestHead& head, const 
   return joined;
 }
 
-// Empty elements count for nothing (RFC 9110, 5.6.1). Nullopt: no coding that is known, or several.
+// Nullopt: no coding that is known, or several.
 std::optional<compress::Coding> only_coding(std::string_view list) {
   std::optional<compress::Coding> only;
-  while (!list.empty()) {
-    const size_t comma = list.find(',');
-    const std::string_view item = list.substr(0, comma);
-    list.remove_prefix(comma == list.npos ? list.size() : comma + 1);
-    if (item.find_first_not_of(" \t") == item.npos) continue;
+  const bool one = http::grammar::for_each_option(list, [&](std::string_view item) {
     const auto coding = compress::parse_coding(item);
-    if (only || !coding) return std::nullopt;
-    only = coding;
-  }
+    return !std::exchange(only, coding) && coding;
+  });
+  if (!one) return std::nullopt;
   return only.value_or(compress::Coding::kIdentity);
 }
 

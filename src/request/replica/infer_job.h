@@ -63,9 +63,8 @@ class InferJob final : public Job {
   std::string_view reply_type;
   std::optional<size_t> reply_json_length;
   bool reply_packed = false;  // `reply` is in reply_coding
-  const std::string& request_id() const {
-    return whole_ ? id_ : asked_id_;
-  }  // gRPC: the message's id, also when it failed
+  // gRPC: the message's id, also when it failed.
+  const std::string& request_id() const { return whole_ ? id_ : asked_id_; }
 
   InferForm form() const { return form_; }
   std::string& make_body();
