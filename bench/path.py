@@ -32,7 +32,7 @@ import time
 
 from bench.common import function_order
 from bench.common.callgrind import Callgrind
-from bench.common.clients import PROXY_SHAPES, REPLICA_SHAPES, Http1, drive, each_shape
+from bench.common.clients import PROXY_SHAPES, REPLICA_SHAPES, Http1, Http2, drive, each_shape
 from bench.common.house import COLONY, PATIENCE, ROOT, House, Proxy, Replica
 
 COUNTS = ROOT / "bench/path_counts.json"
@@ -105,7 +105,24 @@ def execute(folder, start, shapes, requests):
         actor.stop()
 
 
-def idle_bytes(house, folder, connections):
+def hold_http1(proxy):
+    held = socket.create_connection(proxy.address, PATIENCE)
+    held.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: a\r\n\r\n")
+    if b" 200 " not in held.recv(4096):
+        raise SystemExit("a connection was not answered")
+    return held
+
+
+def hold_http2(proxy):
+    held = Http2(proxy, 1)
+    held.round()
+    return held
+
+
+HOLD = {"HTTP/1.1": hold_http1, "HTTP/2": hold_http2}
+
+
+def idle_bytes(house, folder, connections, hold):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, connections + 1000), hard))
     proxy = Proxy(house, folder, "ring")
@@ -120,14 +137,11 @@ def idle_bytes(house, folder, connections):
         warm.close()
         before = memory()
         for _ in range(connections):
-            held.append(socket.create_connection(proxy.address, PATIENCE))
-            held[-1].sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: a\r\n\r\n")
-            if b" 200 " not in held[-1].recv(4096):
-                raise SystemExit(f"connection {len(held)} was not answered")
+            held.append(hold(proxy))
         return (memory() - before) / connections
     finally:
-        for s in held:
-            s.close()
+        for client in held:
+            client.close()
         proxy.stop()
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
@@ -139,8 +153,9 @@ def named(found, name):
 def check(result, idle):
     committed = json.loads(COUNTS.read_text())
     problems = []
-    if idle > IDLE_BYTES:
-        problems.append(f"an idle connection takes {idle:.0f} bytes, at most {IDLE_BYTES} are allowed")
+    for protocol, found in idle.items():
+        if found > IDLE_BYTES:
+            problems.append(f"an idle {protocol} connection takes {found:.0f} bytes, at most {IDLE_BYTES} are allowed")
     for shape, found in result.items():
         limits = dict(BOUNDS[shape], instructions=committed[shape]["instructions"] * MORE)
         for what, limit in limits.items():
@@ -169,7 +184,7 @@ def main():
                 dumps |= named(execute(folder, of_proxy, PROXY_SHAPES, args.requests), "{} " + link)
             of_replica = lambda prefix: Replica(house, folder, prefix)
             dumps |= named(execute(folder, of_replica, REPLICA_SHAPES, args.requests), "replica {}")
-            idle = idle_bytes(house, folder, args.idle)
+            idle = {protocol: idle_bytes(house, folder, args.idle, hold) for protocol, hold in HOLD.items()}
         finally:
             house.stop()
     result = {
@@ -183,7 +198,8 @@ def main():
             found["system calls"] = sum(calls[shape].values())
         in_all = f"{found['system calls']:.2f}" if shape in calls else ""
         print(f"| {shape} | {in_all} | {found['allocations']:.2f} | {found['instructions']:,.0f} | {found['lines']} | {which} |")
-    print(f"\nAn idle connection takes {idle:.0f} bytes ({args.idle} held).")
+    told = ", ".join(f"{found:,.0f} bytes over {protocol}" for protocol, found in idle.items())
+    print(f"\nAn idle connection takes {told} ({args.idle:,} held).")
     if args.write:
         COUNTS.write_text(
             json.dumps({s: {"instructions": round(f["instructions"])} for s, f in result.items()}, indent=2) + "\n"

@@ -12,13 +12,13 @@
 
 namespace colony::async {
 
-// `Which` counts from 0 to kCount - 1. As with Timer: one-shot, re-armed freely, never early, granularity 1 ms.
-template <class Which, size_t kCount>
+// `Which` counts from 0 to kCount - 1. As with Timer: one-shot, re-armed freely, never early, granularity 1 ms. `Ring` is
+// called with a Which; an owner that counts bytes gives a type of its own, as large as a pointer.
+template <class Which, size_t kCount, class Ring = std::function<void(Which)>>
 class Alarms {
  public:
   // `ring` must not destroy the alarms. Those that are due together ring in the order of Which.
-  Alarms(Loop& loop, std::function<void(Which)> ring)
-      : loop_(loop), ring_(std::move(ring)), timer_(loop, [this] { on_timer(); }) {
+  Alarms(Loop& loop, Ring ring) : loop_(loop), ring_(std::move(ring)), timer_(loop, [this] { on_timer(); }) {
     cancel_all();
   }
 
@@ -49,7 +49,7 @@ class Alarms {
   }
 
   Loop& loop_;
-  std::function<void(Which)> ring_;
+  Ring ring_;
   std::array<TimePoint, kCount> due_;
   Timer timer_;
 };

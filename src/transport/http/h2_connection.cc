@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "base/log.h"
-#include "transport/http/h2_field.h"
 
 namespace colony::http {
 namespace {
@@ -33,42 +32,42 @@ H2Connection::H2Connection(std::unique_ptr<async::Stream> stream, ConnectionCont
     : context_(context),
       stream_(std::move(stream)),
       peer_(stream_->peer()),
-      decoder_(H2Field::marks()),
-      window_size_(static_cast<uint32_t>(std::clamp<size_t>(context.options.body_window, 1, kH2MaxWindow))),
       stream_window_(kH2Window),
-      turn_end_(context.loop, [this] { end_of_turn(); }),
-      alarms_(context.loop, [this](Alarm alarm) { on_alarm(alarm); }) {
+      alarms_(context.loop, Ring{this}) {
+  wake();
   stream_->set_handler(this);
   alarms_.arm_after(Alarm::kHead, context.options.head_timeout);
   const auto streams = static_cast<uint32_t>(std::clamp<size_t>(context.options.max_streams, 1, 1 << 20));
   const std::pair<H2Setting, uint32_t> settings[] = {{H2Setting::kMaxStreams, streams},
-                                                     {H2Setting::kInitialWindow, window_size_},
+                                                     {H2Setting::kInitialWindow, static_cast<uint32_t>(window_size())},
                                                      {H2Setting::kMaxHeaderList, H2HeadReader::kMaxListBytes}};
   h2_append_head(out(), std::size(settings) * 6, H2Type::kSettings, 0, 0);
   for (const auto& [name, value] : settings) {
     char entry[6] = {0, static_cast<char>(name)};
     h2_put32(entry + 2, value);
-    out_.append(entry, sizeof entry);
+    work_->out.append(entry, sizeof entry);
   }
   // Room for every stream's whole window: streams that nobody reads cannot take the others' share.
-  whole_window_ = std::clamp<int64_t>(int64_t{window_size_} * (int64_t{streams} + 1), kH2Window, kH2MaxWindow);
+  whole_window_ = static_cast<int32_t>(
+      std::clamp<int64_t>(int64_t{window_size()} * (int64_t{streams} + 1), kH2Window, kH2MaxWindow));
   receive_window_ = whole_window_;
-  if (whole_window_ > kH2Window) {
-    h2_append_number(out_, H2Type::kWindowUpdate, 0, static_cast<uint32_t>(whole_window_ - kH2Window));
-  }
+  if (const auto more = static_cast<uint32_t>(whole_window_) - kH2Window; more > 0)
+    h2_append_number(work_->out, H2Type::kWindowUpdate, 0, more);
   mark_dirty();
 }
 
 H2Connection::~H2Connection() {
   if (!over_) {
     over_ = true;
-    while (streams_ != nullptr) finish_request(*streams_, false);
+    while (!idle()) finish_request(*work_->streams, false);
   }
+  if (work_ != nullptr) H2Work::drop(*work_);
 }
 
 void H2Connection::on_drained() {
+  wake();
   alarms_.cancel(Alarm::kStall);
-  span_since_ = TimePoint::max();
+  work_->span_since = TimePoint::max();
   if (lingering_) alarms_.arm_after(Alarm::kEnd, kLinger);
   mark_dirty();
 }
@@ -82,6 +81,7 @@ void H2Connection::on_closed(const Error&) { finish(); }
 
 void H2Connection::drain() {
   if (draining_ || ending_ || over_) return;
+  wake();
   if (idle())
     final_goaway();
   else
@@ -90,12 +90,13 @@ void H2Connection::drain() {
 
 void H2Connection::drain_gently() {
   if (draining_ || ending_ || over_) return;
+  wake();
   draining_ = true;
   // First "no more, please", and the last id only when the client has surely read that: what it sent meanwhile is served.
   notice_sent_ = true;
   goaway(kH2MaxWindow, H2Error::kNoError);
-  h2_append_head(out_, 8, H2Type::kPing, 0, 0);
-  out_.append(8, '\0');
+  h2_append_head(work_->out, 8, H2Type::kPing, 0, 0);
+  work_->out.append(8, '\0');
   alarms_.arm_after(Alarm::kEnd, kDrainNotice);
   mark_dirty();
 }
@@ -120,8 +121,7 @@ void H2Connection::terminate(H2Error error) {
 // its way.
 void H2Connection::linger() {
   lingering_ = true;
-  while (streams_ != nullptr) finish_request(*streams_, streams_->reply_sent_ && !streams_->aborted_);
-  closed_.clear();
+  finish_requests();
   stream_->shutdown_write();
   for (Alarm alarm : {Alarm::kIdle, Alarm::kHead, Alarm::kLimits, Alarm::kUnended}) alarms_.cancel(alarm);
   // Replies that are still on their way have the time that any reply has; on_drained shortens it.
@@ -129,6 +129,7 @@ void H2Connection::linger() {
 }
 
 void H2Connection::on_alarm(Alarm alarm) {
+  wake();
   switch (alarm) {
     case Alarm::kAgain: return mark_dirty();
     case Alarm::kIdle: context_.stats.hit(Limit::kIdle); return drain();
@@ -144,9 +145,14 @@ void H2Connection::finish() {
   if (over_) return;
   over_ = true;
   alarms_.cancel_all();
-  while (streams_ != nullptr) finish_request(*streams_, streams_->reply_sent_ && !streams_->aborted_);
-  closed_.clear();
+  finish_requests();
   context_.on_closed(*this);
+}
+
+void H2Connection::finish_requests() {
+  if (work_ == nullptr) return;
+  while (H2Stream* s = work_->streams) finish_request(*s, s->reply_sent_ && !s->aborted_);
+  work_->closed.clear();
 }
 
 // ---- streams ----
@@ -164,38 +170,38 @@ H2Stream& H2Connection::open_stream(uint32_t id) {
   s->reset(*this, id);
   s->receive_window_ = stream_window_;
   s->window_ = initial_window_;
-  s->next_ = streams_;
-  if (streams_ != nullptr) streams_->previous_ = s;
-  streams_ = s;
-  open_.add(id, s);
-  if (stream_count_++ == 0) alarms_.cancel(Alarm::kIdle);
-  ++bodies_;
+  s->next_ = work_->streams;
+  if (work_->streams != nullptr) work_->streams->previous_ = s;
+  work_->streams = s;
+  work_->open.add(id, s);
+  if (work_->stream_count++ == 0) alarms_.cancel(Alarm::kIdle);
+  ++work_->bodies;
   return *s;
 }
 
 // Takes it out of everything but the list.
 void H2Connection::detach(H2Stream& s) {
   s.closed_ = true;
-  open_.remove(s.id_);
+  work_->open.remove(s.id_);
   if (s.request_ended_)
     guard_.ids.ended(s.id_);
   else
-    --bodies_;
+    --work_->bodies;
   if (s.unconsumed_ > 0) give_back(nullptr, std::exchange(s.unconsumed_, 0));
   unqueue(s);
-  buffered_ -= s.buffered();
+  work_->buffered -= s.buffered();
   s.pending_.clear();
   s.sent_ = 0;
   if (s.blocked_) {
     s.blocked_ = false;
-    --blocked_count_;
+    --work_->blocked_count;
   }
 }
 
 void H2Connection::close_stream(H2Stream& s) {
   if (s.closed_) return;
   detach(s);
-  closed_.push_back(&s);
+  work_->closed.push_back(&s);
   if (!s.reply_sent_ && !s.aborted_) charge_reset();
 }
 
@@ -212,14 +218,14 @@ void H2Connection::charge_reset() {
 void H2Connection::start_request(H2Stream& s, const RequestHead& head, bool end_stream) {
   s.is_grpc_ = head.is_grpc();
   s.counted_ = true;
-  ++open_requests_;
+  ++work_->open_requests;
   ++context_.stats.requests;
   ++context_.stats.open_requests;
   s.expecting_ = head.expect_continue && !end_stream;
   s.body_since_ = context_.loop.now();
   if (end_stream) {
     s.request_ended_ = true;
-    --bodies_;
+    --work_->bodies;
   }
   s.handler_ = context_.service.on_request(s, head);
   if (!context_.options.relay_continue && !s.replied_) s.go_on();
@@ -229,16 +235,16 @@ void H2Connection::start_request(H2Stream& s, const RequestHead& head, bool end_
 void H2Connection::request_ended(H2Stream& s, std::string_view trailers) {
   if (s.closed_ || s.request_ended_) return;
   s.request_ended_ = true;
-  --bodies_;
+  --work_->bodies;
   if (s.handler_ != nullptr) s.handler_->on_end(trailers);
 }
 
 void H2Connection::finish_request(H2Stream& s, bool ok) {
-  (s.previous_ != nullptr ? s.previous_->next_ : streams_) = s.next_;
+  (s.previous_ != nullptr ? s.previous_->next_ : work_->streams) = s.next_;
   if (s.next_ != nullptr) s.next_->previous_ = s.previous_;
-  --stream_count_;
+  --work_->stream_count;
   if (s.counted_) {
-    --open_requests_;
+    --work_->open_requests;
     --context_.stats.open_requests;
   }
   if (!s.closed_) detach(s);
@@ -252,8 +258,8 @@ void H2Connection::finish_request(H2Stream& s, bool ok) {
 // The client is told when half of a window is free again: few frames, and it never waits while there is room.
 void H2Connection::give_back(H2Stream* s, size_t bytes) {
   if (ending_ || lingering_ || over_) return;
-  credit_ += static_cast<int64_t>(bytes);
-  if (credit_ * 2 >= whole_window_) {
+  credit_ += static_cast<int32_t>(bytes);
+  if (credit_ >= whole_window_ - credit_) {
     receive_window_ += credit_;
     h2_append_number(out(), H2Type::kWindowUpdate, 0, static_cast<uint32_t>(std::exchange(credit_, 0)));
     mark_dirty();
@@ -272,47 +278,47 @@ void H2Connection::give_back(H2Stream* s, size_t bytes) {
 
 std::string& H2Connection::out() {
   auto& spare = Spares::of_this_thread().buffers;
-  if (out_.capacity() >= kH2FrameHead + 8 || spare.empty()) return out_;
-  out_ = std::move(spare.back());
+  if (work_->out.capacity() >= kH2FrameHead + 8 || spare.empty()) return work_->out;
+  work_->out = std::move(spare.back());
   spare.pop_back();
-  return out_;
+  return work_->out;
 }
 
 void H2Connection::goaway(uint32_t last, H2Error error) {
   h2_append_head(out(), 8, H2Type::kGoaway, 0, 0);
   char payload[8];
   h2_put32(h2_put32(payload, last), static_cast<uint32_t>(error));
-  out_.append(payload, sizeof payload);
+  work_->out.append(payload, sizeof payload);
 }
 
 void H2Connection::queue(H2Stream& s) {
   if (s.ready_) return;
   s.ready_ = true;
-  ++ready_count_;
+  ++work_->ready_count;
   s.next_ready_ = nullptr;
-  s.previous_ready_ = last_ready_;
-  (last_ready_ != nullptr ? last_ready_->next_ready_ : first_ready_) = &s;
-  last_ready_ = &s;
+  s.previous_ready_ = work_->last_ready;
+  (work_->last_ready != nullptr ? work_->last_ready->next_ready_ : work_->first_ready) = &s;
+  work_->last_ready = &s;
 }
 
 void H2Connection::unqueue(H2Stream& s) {
   if (!s.ready_) return;
   s.ready_ = false;
-  --ready_count_;
-  (s.previous_ready_ != nullptr ? s.previous_ready_->next_ready_ : first_ready_) = s.next_ready_;
-  (s.next_ready_ != nullptr ? s.next_ready_->previous_ready_ : last_ready_) = s.previous_ready_;
+  --work_->ready_count;
+  (s.previous_ready_ != nullptr ? s.previous_ready_->next_ready_ : work_->first_ready) = s.next_ready_;
+  (s.next_ready_ != nullptr ? s.next_ready_->previous_ready_ : work_->last_ready) = s.previous_ready_;
 }
 
 // One frame of each in turn, so that a large reply holds no small one up.
 void H2Connection::pump() {
-  pump_stopped_ = false;
+  work_->pump_stopped = false;
   size_t in_vain = 0;
-  while (first_ready_ != nullptr && in_vain <= ready_count_) {
+  while (work_->first_ready != nullptr && in_vain <= work_->ready_count) {
     if (outbox_full()) {
-      pump_stopped_ = true;
+      work_->pump_stopped = true;
       return;
     }
-    H2Stream& s = *first_ready_;
+    H2Stream& s = *work_->first_ready;
     unqueue(s);
     in_vain = s.send_kept() ? 0 : in_vain + 1;
     if (s.sendable()) queue(s);
@@ -320,42 +326,43 @@ void H2Connection::pump() {
 }
 
 void H2Connection::mark_dirty() {
-  if (!over_) turn_end_.schedule();
+  if (!over_) work_->schedule(context_.loop);
 }
 
 bool H2Connection::deliver() {
-  if (delivering_) return false;
-  delivering_ = true;
+  if (work_->delivering) return false;
+  work_->delivering = true;
   bool any = false;
-  while (!closed_.empty()) {
+  while (!work_->closed.empty()) {
     any = true;
-    H2Stream* s = closed_.back();
-    closed_.pop_back();
+    H2Stream* s = work_->closed.back();
+    work_->closed.pop_back();
     finish_request(*s, s->reply_sent_ && !s->aborted_);
   }
-  if (blocked_count_ > 0) {
-    for (H2Stream* s = streams_; s != nullptr; s = s->next_) {
+  if (work_->blocked_count > 0) {
+    for (H2Stream* s = work_->streams; s != nullptr; s = s->next_) {
       if (!s->blocked_ || s->closed_ || s->aborted_) continue;
-      const int64_t limit = buffered_ > kConnectionBuffer ? kStreamMinimum : kStreamBuffer;
+      const int64_t limit = work_->buffered > kConnectionBuffer ? kStreamMinimum : kStreamBuffer;
       if (static_cast<int64_t>(s->buffered()) > limit / 2) continue;
       s->blocked_ = false;
-      --blocked_count_;
+      --work_->blocked_count;
       any = true;
       if (s->handler_ != nullptr) s->handler_->on_writable();
     }
   }
-  delivering_ = false;
+  work_->delivering = false;
   return any;
 }
 
 void H2Connection::flush() {
-  if (out_.empty()) return;
-  written_ += out_.size();
-  stream_->write_now(out_);
-  out_.clear();
+  if (work_->out.empty()) return;
+  work_->written += work_->out.size();
+  stream_->write_now(work_->out);
+  work_->out.clear();
   auto& spare = Spares::of_this_thread().buffers;
-  if (out_.capacity() <= Spares::kMostOfBuffer && spare.size() < Spares::kMostBuffers) spare.push_back(std::move(out_));
-  out_ = std::string();
+  if (work_->out.capacity() <= Spares::kMostOfBuffer && spare.size() < Spares::kMostBuffers)
+    spare.push_back(std::move(work_->out));
+  work_->out = std::string();
 }
 
 void H2Connection::end_of_turn() {
@@ -364,7 +371,7 @@ void H2Connection::end_of_turn() {
     pump();
     const bool more = deliver();
     if (over_) return;
-    if (pump_stopped_ && stream_->pending() == 0) {
+    if (work_->pump_stopped && stream_->pending() == 0) {
       flush();
     } else if (!more) {
       break;
@@ -374,12 +381,13 @@ void H2Connection::end_of_turn() {
   if (over_) return;
   const size_t pending = stream_->pending();
   note_pending(pending);
-  if (pending == 0 && pump_stopped_) alarms_.arm_after(Alarm::kAgain, Duration::zero());
-  const bool ended = ending_ || ((goaway_sent_ || goaway_received_) && stream_count_ == 0);
+  if (pending == 0 && work_->pump_stopped) alarms_.arm_after(Alarm::kAgain, Duration::zero());
+  const bool ended = ending_ || ((goaway_sent_ || goaway_received_) && work_->stream_count == 0);
   if (ended) return linger();
-  if (stream_count_ == 0) {
+  if (work_->stream_count == 0) {
     if (!alarms_.armed(Alarm::kIdle) && !closing()) alarms_.arm_after(Alarm::kIdle, context_.options.idle_timeout);
-  } else if (!alarms_.armed(Alarm::kLimits) && (bodies_ > 0 || buffered_ > 0)) {
+    if (pending == 0 && work_->is_idle()) rest();
+  } else if (!alarms_.armed(Alarm::kLimits) && (work_->bodies > 0 || work_->buffered > 0)) {
     arm_limits();
   }
 }

@@ -4,6 +4,7 @@
 //   h2_connection.cc  streams, frames out, drain, the end
 //   h2_stream.cc      the Exchange
 //   h2_limits.cc      what a client may send and how long it may take
+//   h2_work.h         what a connection at rest does without
 //   h2_head.h, hpack_decoder.h, hpack_encoder.h, h2_frame.h   the bytes, without a connection
 // WHY our own and not a library: docs/adr/0010-own-http2-server.md.
 #pragma once
@@ -12,16 +13,13 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "async/alarms.h"
-#include "async/deferred.h"
 #include "transport/http/connection.h"
 #include "transport/http/h2_frame.h"
 #include "transport/http/h2_guard.h"
 #include "transport/http/h2_head.h"
-#include "transport/http/h2_streams.h"
-#include "transport/http/hpack_decoder.h"
+#include "transport/http/h2_work.h"
 #include "transport/http/hpack_encoder.h"
 
 namespace colony::http {
@@ -114,12 +112,13 @@ class H2Connection final : public Connection {
 
   void drain() override;
   void drain_gently() override;
-  size_t open_requests() const override { return open_requests_; }
-  bool idle() const override { return stream_count_ == 0; }
+  size_t open_requests() const override { return work_ == nullptr ? 0 : work_->open_requests; }
+  bool idle() const override { return work_ == nullptr || work_->stream_count == 0; }
   bool closing() const override { return draining_ || ending_ || over_; }
 
  private:
   friend class H2Stream;
+  friend struct H2Work;
 
   static constexpr size_t kOutbox = 256 * 1024;          // LIMIT: bytes under way to the kernel
   static constexpr int64_t kStreamBuffer = 256 * 1024;   // reply bytes that one stream may hold
@@ -130,14 +129,16 @@ class H2Connection final : public Connection {
   static constexpr size_t kMostUnended = 64;  // LIMIT: requests that are answered and go on
   static constexpr Duration kUnended = 1s;
 
+  int32_t window_size() const;  // of a stream, as we tell the client
+  void wake();                  // something is about to go on
+  void rest();                  // nothing does any more
+
   // Input. Each returns how much of what is there it has used; 0: it is not whole.
   size_t take_preface(std::string_view data);
   size_t take_frame(std::string_view data);
   size_t take_data(std::string_view data);  // of a DATA frame that has begun
   size_t begin_data(const H2FrameHead& head, std::string_view data);
   void end_data();
-  // The bytes that a handler is being shown are the last of this stream.
-  bool is_last_of(uint32_t id) const { return in_data_ && data_ends_stream_ && data_stream_ == id && data_left_ == 0; }
   bool charge(const H2FrameHead& head);  // false: a flood, and the connection has ended
   void on_frame(const H2FrameHead& head, std::string_view payload);
   void on_headers(const H2FrameHead& head, std::string_view payload);
@@ -159,6 +160,7 @@ class H2Connection final : public Connection {
   void reset_stream(H2Stream& stream, H2Error error);
   void start_request(H2Stream& stream, const RequestHead& head, bool end_stream);
   void finish_request(H2Stream& stream, bool ok);  // on_done, and the object is free again
+  void finish_requests();
   void request_ended(H2Stream& stream, std::string_view trailers);
   void charge_reset();                             // rapid reset
   void give_back(H2Stream* stream, size_t bytes);  // of what was received: the windows open again
@@ -188,7 +190,7 @@ class H2Connection final : public Connection {
 
   // Output.
   std::string& out();
-  bool outbox_full() const { return out_.size() + stream_->pending() >= kOutbox; }
+  bool outbox_full() const { return work_->out.size() + stream_->pending() >= kOutbox; }
   void queue(H2Stream& stream);  // it waits for its turn to send
   void unqueue(H2Stream& stream);
   void pump();  // frames of those that wait
@@ -209,6 +211,10 @@ class H2Connection final : public Connection {
     kUnended
   };
   static constexpr size_t kAlarms = 7;
+  struct Ring {
+    H2Connection* connection;
+    void operator()(Alarm alarm) const { connection->on_alarm(alarm); }
+  };
   void on_alarm(Alarm alarm);
   void on_stall();
 
@@ -220,61 +226,29 @@ class H2Connection final : public Connection {
 
   ConnectionContext& context_;
   std::unique_ptr<async::Stream> stream_;
+  H2Work* work_ = nullptr;  // null at rest: nothing is open, half read or on its way
   std::string peer_;
   H2Guard guard_;
-  HpackDecoder decoder_;
+  HpackTable decoded_;
   HpackEncoder encoder_;
 
-  // Input.
-  std::string block_;          // a header block that is not whole yet
-  uint32_t block_stream_ = 0;  // whose; 0: none
-  bool block_ends_stream_ = false;
-  uint32_t data_stream_ = 0;  // of the DATA frame that has begun
-  size_t data_left_ = 0, padding_left_ = 0;
-  bool in_data_ = false, data_ends_stream_ = false;
-  uint32_t last_id_ = 0;                   // the highest that we have taken
-  const uint32_t window_size_;             // of a stream, as we tell the client
-  int64_t stream_window_;                  // what it may assume: the default until it has acknowledged ours
-  int64_t whole_window_, receive_window_;  // of the connection, and what is left of it
-  int64_t credit_ = 0;                     // given back, and not yet told
-
-  // Streams.
-  H2Streams<H2Stream> open_;
-  H2Stream* streams_ = nullptr;
-  size_t stream_count_ = 0, open_requests_ = 0;
-  size_t bodies_ = 0;              // streams whose request has not ended
-  size_t blocked_count_ = 0;       // streams with blocked_
-  size_t buffered_ = 0;            // over all streams
-  std::vector<H2Stream*> closed_;  // on_done is due
-  struct Unended {
-    uint32_t id;
-    TimePoint until;
-  };
-  std::vector<Unended> unended_;  // the oldest first
-
-  // Output.
-  std::string out_;  // frames of this turn
-  H2Stream *first_ready_ = nullptr, *last_ready_ = nullptr;
-  size_t ready_count_ = 0;
-  int64_t send_window_ = kH2Window, initial_window_ = kH2Window;  // as the client says
-  uint64_t written_ = 0;
-  uint64_t left_at_span_ = 0;                // of written_, what had left when the span began
-  TimePoint span_since_ = TimePoint::max();  // in which bytes wait for the client
+  uint32_t last_id_ = 0;    // the highest that we have taken
+  int32_t stream_window_;   // what it may assume: the default until it has acknowledged ours
+  int32_t whole_window_;    // of the connection
+  int32_t receive_window_;  // what is left of it
+  int32_t credit_ = 0;      // given back, and not yet told
+  int32_t send_window_ = kH2Window, initial_window_ = kH2Window;  // as the client says
 
   bool preface_seen_ = false;
   bool greeted_ = false;       // the client's SETTINGS have come
   bool acknowledged_ = false;  // it has ours
-  bool delivering_ = false;
-  bool pump_stopped_ = false;  // because the outbox was full
   bool draining_ = false, notice_sent_ = false;
   bool goaway_sent_ = false, goaway_received_ = false;  // ours: the one that names the last stream
   bool ending_ = false;                                 // GOAWAY for good: nothing is read any more
   bool lingering_ = false;
   bool over_ = false;
-  size_t stalled_at_ = 0;  // bytes pending when kStall was armed
 
-  async::Deferred turn_end_;
-  async::Alarms<Alarm, kAlarms> alarms_;
+  async::Alarms<Alarm, kAlarms, Ring> alarms_;
 };
 
 }  // namespace colony::http

@@ -4,9 +4,9 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -21,13 +21,12 @@ class H2Budget {
   // False: more than the budget allows.
   bool take(TimePoint now) {
     if (left_ == 0) {
-      if (filled_at_ == TimePoint::min()) filled_at_ = now;
-      const double earned = to_seconds(now - filled_at_) * kPerSecond;
+      const double earned = static_cast<double>(milliseconds(now) - filled_at_) * kPerSecond / 1000;
       if (earned < 1) return false;
       left_ = static_cast<int32_t>(std::min<double>(kBurst, earned));
-      filled_at_ = now;
+      filled_at_ = milliseconds(now);
     } else if (left_ == kBurst) {
-      filled_at_ = now;
+      filled_at_ = milliseconds(now);
     }
     --left_;
     return true;
@@ -36,8 +35,11 @@ class H2Budget {
   void earn(int32_t n) { left_ = std::min(kBurst, left_ + n); }
 
  private:
+  // Wraps around after 49 days, which can only make what was earned less.
+  static uint32_t milliseconds(TimePoint t) { return static_cast<uint32_t>(t.time_since_epoch() / 1ms); }
+
   int32_t left_ = kBurst;
-  TimePoint filled_at_ = TimePoint::min();
+  uint32_t filled_at_ = 0;
 };
 
 // RFC 9113, 5.1.1: the first use of an id closes every lower id that was never used. A frame that opens such an id later
@@ -50,17 +52,23 @@ class H2Ids {
   // The same for a frame that opens nothing. kNew: nobody has used it yet.
   Kind used(uint32_t id) const;
   // The stream is closed, and its client had said that nothing more comes.
-  void ended(uint32_t id) { ended_[ends_++ % kEnded] = id; }
+  void ended(uint32_t id) {
+    const uint32_t steps = (highest_ - id) / 2;
+    if (id <= highest_ && steps < kEnded) ended_ |= uint64_t{1} << steps;
+  }
 
  private:
-  // LIMIT: the ranges skipped and the ids ended last. What is forgotten counts as used, and what comes for it is dropped.
-  static constexpr size_t kRanges = 32, kEnded = 16;
+  // LIMIT: the ranges skipped last, and how far back from the highest id. What is forgotten counts as used, and what comes
+  // for it is dropped.
+  static constexpr uint32_t kRanges = 32, kEnded = 64;
   uint32_t highest_ = 0;
-  uint32_t ranges_ = 0, ends_ = 0;
-  std::vector<std::pair<uint32_t, uint32_t>> skipped_;  // first and last id, a ring; hardly any client skips
-  std::array<uint32_t, kEnded> ended_{};                // a ring
+  uint32_t ranges_ = 0;
+  uint64_t ended_ = 0;  // a bit per id, the highest first
+  // First and last id, a ring. Null while nothing was skipped: hardly any client does, and thousands are idle.
+  std::unique_ptr<std::vector<std::pair<uint32_t, uint32_t>>> skipped_;
 };
 
+// Lasts as long as its connection: a client that was idle has not earned a fresh one.
 struct H2Guard {
   // LIMIT: per header block; 64 KiB of fields need five at most.
   static constexpr int kMaxContinuations = 7;
@@ -75,8 +83,6 @@ struct H2Guard {
   H2Budget<2000, 200> windows;  // WINDOW_UPDATE; every DATA frame of a reply earns kWindowsPerData
   H2Budget<500, 100> resets;    // streams that ended without a whole reply and not by our own will; a whole one earns
   H2Budget<1000, 100> empty_data;  // DATA without content that does not end its stream
-  int continuations = 0;
-  size_t block_bytes = 0;
 };
 
 }  // namespace colony::http

@@ -56,12 +56,19 @@ TEST(H2Ids, RemembersWhoseClientHasEnded) {
   ids.ended(3);
   EXPECT_EQ(ids.headers_on(1), H2Ids::Kind::kUsed);
   EXPECT_EQ(ids.headers_on(3), H2Ids::Kind::kEnded);
-  for (uint32_t id = 7; id < 107; id += 2) {
+  for (uint32_t id = 7; id < 131; id += 2) {
     EXPECT_EQ(ids.headers_on(id), H2Ids::Kind::kNew);
-    ids.ended(id);
+    if (id % 4 == 3) ids.ended(id);
   }
-  EXPECT_EQ(ids.headers_on(105), H2Ids::Kind::kEnded);
+  for (uint32_t id = 7; id < 131; id += 2)
+    EXPECT_EQ(ids.headers_on(id), id % 4 == 3 ? H2Ids::Kind::kEnded : H2Ids::Kind::kUsed) << id;
+  EXPECT_EQ(ids.headers_on(3), H2Ids::Kind::kEnded) << "63 ids ago";
+  EXPECT_EQ(ids.headers_on(131), H2Ids::Kind::kNew);
   EXPECT_EQ(ids.headers_on(3), H2Ids::Kind::kUsed) << "forgotten";
+  ids.ended(3);
+  EXPECT_EQ(ids.headers_on(3), H2Ids::Kind::kUsed) << "too long ago";
+  EXPECT_EQ(ids.headers_on(1'000'001), H2Ids::Kind::kNew);
+  EXPECT_EQ(ids.headers_on(127), H2Ids::Kind::kUsed);
 }
 
 TEST(H2Ids, RemembersThatTheFirstIdWasSkipped) {

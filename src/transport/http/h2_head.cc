@@ -6,7 +6,6 @@
 #include <span>
 
 #include "transport/http/chunked.h"
-#include "transport/http/h2_field.h"
 #include "transport/http/head_grammar.h"
 
 namespace colony::http {
@@ -37,7 +36,7 @@ void H2HeadReader::put(std::string_view s) {
   to_ += s.size();
 }
 
-H2Read H2HeadReader::request(HpackDecoder& decoder, std::string_view block, size_t most, bool more, RequestHead& head) {
+H2Read H2HeadReader::request(HpackTable& table, std::string_view block, size_t most, bool more, RequestHead& head) {
   if (!text_) {
     text_ = std::make_unique_for_overwrite<char[]>(kRoom);
     pseudo_ = std::make_unique_for_overwrite<char[]>(kRoom);
@@ -51,9 +50,9 @@ H2Read H2HeadReader::request(HpackDecoder& decoder, std::string_view block, size
   head.chunked = head.close = head.upgrade = head.http10 = head.expect_continue = false;
   head.content_length.reset();
   head.count = head.hop_fields = 0;
-  decoder.begin(block, scratch_);
+  decoder_.begin(table, block, scratch_);
   for (HpackField field;;) {
-    const HpackDecoder::Next next = decoder.next(field);
+    const HpackDecoder::Next next = decoder_.next(field);
     if (next == HpackDecoder::Next::kBad) return H2Read::kBroken;
     if (next == HpackDecoder::Next::kEnd) break;
     if (list.malformed) continue;  // for the tables only
@@ -215,16 +214,16 @@ H2Read H2HeadReader::finish(bool more, RequestHead& head, List& list) {
   return status_ == 0 ? H2Read::kGood : H2Read::kRefused;
 }
 
-H2Read H2HeadReader::trailers(HpackDecoder& decoder, std::string_view block, size_t most, std::string_view& lines) {
+H2Read H2HeadReader::trailers(HpackTable& table, std::string_view block, size_t most, std::string_view& lines) {
   if (!text_) return H2Read::kBroken;  // no request came before
   to_ = text_.get();
   size_t bytes = 0;
   bool malformed = false;
   status_ = 0;
   problem_ = {};
-  decoder.begin(block, scratch_);
+  decoder_.begin(table, block, scratch_);
   for (HpackField field;;) {
-    const HpackDecoder::Next next = decoder.next(field);
+    const HpackDecoder::Next next = decoder_.next(field);
     if (next == HpackDecoder::Next::kBad) return H2Read::kBroken;
     if (next == HpackDecoder::Next::kEnd) break;
     if (malformed) continue;
@@ -244,11 +243,11 @@ H2Read H2HeadReader::trailers(HpackDecoder& decoder, std::string_view block, siz
   return status_ == 0 ? H2Read::kGood : H2Read::kRefused;
 }
 
-H2Read H2HeadReader::nothing(HpackDecoder& decoder, std::string_view block, size_t most) {
-  decoder.begin(block, scratch_);
+H2Read H2HeadReader::nothing(HpackTable& table, std::string_view block, size_t most) {
+  decoder_.begin(table, block, scratch_);
   size_t bytes = 0;
   for (HpackField field;;) {
-    const HpackDecoder::Next next = decoder.next(field);
+    const HpackDecoder::Next next = decoder_.next(field);
     if (next == HpackDecoder::Next::kBad) return H2Read::kBroken;
     if (next == HpackDecoder::Next::kEnd) return H2Read::kGood;
     bytes += field.size();

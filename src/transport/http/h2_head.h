@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "transport/http/h2_field.h"
 #include "transport/http/head.h"
 #include "transport/http/hpack_decoder.h"
 
@@ -29,12 +30,12 @@ class H2HeadReader {
   static H2HeadReader& of_this_thread();
   // `more`: a body follows; without content-length it is then announced as chunked, which is how this form says "of
   // unknown length". Reading stops with kBomb above `most` bytes of a list. With kRefused the head holds its method only.
-  H2Read request(HpackDecoder& decoder, std::string_view block, size_t most, bool more, RequestHead& head);
+  H2Read request(HpackTable& table, std::string_view block, size_t most, bool more, RequestHead& head);
   // `lines`: "name: value\r\n". Refused with 400, as in the chunked coding: above kMaxTrailerBytes, and a field that may
   // not be a trailer.
-  H2Read trailers(HpackDecoder& decoder, std::string_view block, size_t most, std::string_view& lines);
+  H2Read trailers(HpackTable& table, std::string_view block, size_t most, std::string_view& lines);
   // The block changes the tables and is of no other use.
-  H2Read nothing(HpackDecoder& decoder, std::string_view block, size_t most);
+  H2Read nothing(HpackTable& table, std::string_view block, size_t most);
 
   int status() const { return status_; }
   std::string_view problem() const { return problem_; }  // static text
@@ -54,6 +55,7 @@ class H2HeadReader {
   static constexpr size_t kRoom = kMaxListBytes + 1024;
   std::unique_ptr<char[]> text_, pseudo_;
   char* to_ = nullptr;  // in text_
+  HpackDecoder decoder_{H2Field::marks()};
   std::string scratch_, cookie_;
   int status_ = 0;
   std::string_view problem_;

@@ -22,10 +22,11 @@ bool depends_on_itself(std::string_view payload, uint32_t stream) {
 
 size_t H2Connection::on_bytes(std::string_view data) {
   if (ending_ || lingering_ || over_) return data.size();
+  wake();
   size_t used = 0;
   while (used < data.size() && !ending_ && !over_) {
     const std::string_view rest = data.substr(used);
-    const size_t n = in_data_ ? take_data(rest) : preface_seen_ ? take_frame(rest) : take_preface(rest);
+    const size_t n = work_->in_data ? take_data(rest) : preface_seen_ ? take_frame(rest) : take_preface(rest);
     if (n == 0) break;
     used += n;
   }
@@ -52,9 +53,10 @@ size_t H2Connection::take_preface(std::string_view data) {
 size_t H2Connection::take_frame(std::string_view data) {
   if (data.size() < kH2FrameHead) return 0;
   const H2FrameHead head = h2_read_head(data.data());
-  const bool continues = block_stream_ != 0 && head.is(H2Type::kContinuation) && head.stream == block_stream_;
+  const bool continues =
+      work_->block_stream != 0 && head.is(H2Type::kContinuation) && head.stream == work_->block_stream;
   const bool greets = head.is(H2Type::kSettings) && !head.has(h2_flag::kAck);
-  if ((block_stream_ != 0 && !continues) || (!greeted_ && !greets)) {
+  if ((work_->block_stream != 0 && !continues) || (!greeted_ && !greets)) {
     fail(H2Error::kProtocol);
     return 0;
   }
@@ -76,9 +78,9 @@ bool H2Connection::charge(const H2FrameHead& head) {
   const TimePoint now = context_.loop.now();
   bool good = true;
   switch (static_cast<H2Type>(head.type)) {
-    case H2Type::kHeaders: guard_.continuations = 0; return true;
+    case H2Type::kHeaders: work_->continuations = 0; return true;
     case H2Type::kRstStream: return true;  // charge_reset() is below
-    case H2Type::kContinuation: good = ++guard_.continuations <= H2Guard::kMaxContinuations; break;
+    case H2Type::kContinuation: good = ++work_->continuations <= H2Guard::kMaxContinuations; break;
     case H2Type::kWindowUpdate: good = guard_.windows.take(now); break;
     default: good = guard_.control.take(now); break;
   }
@@ -107,7 +109,7 @@ void H2Connection::on_frame(const H2FrameHead& head, std::string_view payload) {
         return;
       }
       h2_append_head(out(), payload.size(), H2Type::kPing, h2_flag::kAck, 0);
-      out_.append(payload);
+      work_->out.append(payload);
       return;
     case H2Type::kGoaway:
       if (head.stream != 0) return fail(H2Error::kProtocol);
@@ -129,23 +131,23 @@ void H2Connection::on_headers(const H2FrameHead& head, std::string_view payload)
     payload.remove_prefix(5);
   }
   if (head.has(h2_flag::kEndHeaders)) return on_block(head.stream, head.has(h2_flag::kEndStream), payload);
-  block_stream_ = head.stream;
-  block_ends_stream_ = head.has(h2_flag::kEndStream);
-  block_ = payload;
+  work_->block_stream = head.stream;
+  work_->block_ends_stream = head.has(h2_flag::kEndStream);
+  work_->block = payload;
   if (!alarms_.armed(Alarm::kHead)) alarms_.arm_after(Alarm::kHead, context_.options.head_timeout);
 }
 
 void H2Connection::on_continuation(const H2FrameHead& head, std::string_view payload) {
-  if (block_stream_ == 0) return fail(H2Error::kProtocol);
-  block_.append(payload);
+  if (work_->block_stream == 0) return fail(H2Error::kProtocol);
+  work_->block.append(payload);
   if (!head.has(h2_flag::kEndHeaders)) return;
-  const std::string block = std::exchange(block_, std::string());
-  on_block(std::exchange(block_stream_, 0), block_ends_stream_, block);
+  const std::string block = std::exchange(work_->block, std::string());
+  on_block(std::exchange(work_->block_stream, 0), work_->block_ends_stream, block);
 }
 
 void H2Connection::on_block(uint32_t id, bool end_stream, std::string_view block) {
   if (alarms_.armed(Alarm::kHead)) alarms_.cancel(Alarm::kHead);
-  if (H2Stream* s = open_.find(id)) {
+  if (H2Stream* s = work_->open.find(id)) {
     if (s->request_ended_) return fail(H2Error::kStreamClosed);
     return on_trailers_block(*s, end_stream, block);
   }
@@ -159,7 +161,7 @@ void H2Connection::on_block(uint32_t id, bool end_stream, std::string_view block
   }
   // On its way to a stream that we have ended, or will not begin: its fields matter to the tables only.
   if (end_stream && is_unended(id)) client_ended(id);
-  read_failed(H2HeadReader::of_this_thread().nothing(decoder_, block, H2Guard::kMaxBlock));
+  read_failed(H2HeadReader::of_this_thread().nothing(decoded_, block, H2Guard::kMaxBlock));
 }
 
 bool H2Connection::read_failed(H2Read read) {
@@ -176,12 +178,12 @@ void H2Connection::on_request_block(uint32_t id, bool end_stream, std::string_vi
     if (end_stream) guard_.ids.ended(id);
     charge_reset();
   };
-  if (open_.count() >= std::max<size_t>(context_.options.max_streams, 1)) {
-    if (!read_failed(reader.nothing(decoder_, block, H2Guard::kMaxBlock))) reset(H2Error::kRefusedStream);
+  if (work_->open.count() >= std::max<size_t>(context_.options.max_streams, 1)) {
+    if (!read_failed(reader.nothing(decoded_, block, H2Guard::kMaxBlock))) reset(H2Error::kRefusedStream);
     return;
   }
   RequestHead head;
-  const H2Read read = reader.request(decoder_, block, H2Guard::kMaxBlock, !end_stream, head);
+  const H2Read read = reader.request(decoded_, block, H2Guard::kMaxBlock, !end_stream, head);
   if (read_failed(read)) return;
   if (read == H2Read::kMalformed) {
     ++context_.stats.bad_requests;
@@ -202,7 +204,7 @@ void H2Connection::on_request_block(uint32_t id, bool end_stream, std::string_vi
 void H2Connection::on_trailers_block(H2Stream& s, bool end_stream, std::string_view block) {
   std::string_view lines;
   H2HeadReader& reader = H2HeadReader::of_this_thread();
-  const H2Read read = reader.trailers(decoder_, block, H2Guard::kMaxBlock, lines);
+  const H2Read read = reader.trailers(decoded_, block, H2Guard::kMaxBlock, lines);
   if (read_failed(read)) return;
   if (read == H2Read::kMalformed || !end_stream || (s.length_ && s.received_ != *s.length_)) {
     ++context_.stats.bad_requests;
@@ -210,7 +212,7 @@ void H2Connection::on_trailers_block(H2Stream& s, bool end_stream, std::string_v
   }
   if (read == H2Read::kGood || s.handler_ == nullptr) return request_ended(s, lines);
   s.request_ended_ = true;
-  --bodies_;
+  --work_->bodies;
   refuse(s, refusal_of(reader.status(), reader.problem()));
 }
 
@@ -228,7 +230,7 @@ size_t H2Connection::begin_data(const H2FrameHead& head, std::string_view data) 
     fail(H2Error::kProtocol);
     return 0;
   }
-  H2Stream* s = open_.find(head.stream);
+  H2Stream* s = work_->open.find(head.stream);
   if (s == nullptr && guard_.ids.used(head.stream) != H2Ids::Kind::kUsed) {
     fail(guard_.ids.used(head.stream) == H2Ids::Kind::kNew ? H2Error::kProtocol : H2Error::kStreamClosed);
     return 0;
@@ -237,17 +239,17 @@ size_t H2Connection::begin_data(const H2FrameHead& head, std::string_view data) 
     fail(H2Error::kStreamClosed);
     return 0;
   }
-  receive_window_ -= head.length;
+  receive_window_ -= static_cast<int32_t>(head.length);
   if (receive_window_ < 0) {
     fail(H2Error::kFlowControl);
     return 0;
   }
-  data_stream_ = head.stream;
-  data_ends_stream_ = head.has(h2_flag::kEndStream);
-  data_left_ = head.length - padding - before;
-  padding_left_ = padding;
-  in_data_ = true;
-  if (data_left_ == 0 && !data_ends_stream_ && !guard_.empty_data.take(context_.loop.now())) {
+  work_->data_stream = head.stream;
+  work_->data_ends_stream = head.has(h2_flag::kEndStream);
+  work_->data_left = head.length - padding - before;
+  work_->padding_left = padding;
+  work_->in_data = true;
+  if (work_->data_left == 0 && !work_->data_ends_stream && !guard_.empty_data.take(context_.loop.now())) {
     terminate(H2Error::kEnhanceYourCalm);
     return 0;
   }
@@ -266,10 +268,10 @@ size_t H2Connection::begin_data(const H2FrameHead& head, std::string_view data) 
 }
 
 size_t H2Connection::take_data(std::string_view data) {
-  const size_t n = std::min(data.size(), data_left_);
+  const size_t n = std::min(data.size(), work_->data_left);
   if (n > 0) {
-    data_left_ -= n;
-    H2Stream* s = open_.find(data_stream_);
+    work_->data_left -= n;
+    H2Stream* s = work_->open.find(work_->data_stream);
     if (s != nullptr) {
       s->received_ += n;
       if (s->length_ && s->received_ > *s->length_) {
@@ -285,23 +287,23 @@ size_t H2Connection::take_data(std::string_view data) {
       s->handler_->on_body(data.substr(0, n));
     } else {
       give_back(nullptr, n);
-      if (is_unended(data_stream_)) {
-        h2_append_number(out(), H2Type::kWindowUpdate, data_stream_, static_cast<uint32_t>(n));
+      if (is_unended(work_->data_stream)) {
+        h2_append_number(out(), H2Type::kWindowUpdate, work_->data_stream, static_cast<uint32_t>(n));
       }
     }
   }
-  const size_t padding = std::min(data.size() - n, padding_left_);
-  padding_left_ -= padding;
-  if (data_left_ == 0 && padding_left_ == 0) end_data();
+  const size_t padding = std::min(data.size() - n, work_->padding_left);
+  work_->padding_left -= padding;
+  if (work_->data_left == 0 && work_->padding_left == 0) end_data();
   return n + padding;
 }
 
 void H2Connection::end_data() {
-  in_data_ = false;
-  if (!data_ends_stream_ || ending_ || over_) return;
-  H2Stream* s = open_.find(data_stream_);
+  work_->in_data = false;
+  if (!work_->data_ends_stream || ending_ || over_) return;
+  H2Stream* s = work_->open.find(work_->data_stream);
   if (s == nullptr) {
-    client_ended(data_stream_);
+    client_ended(work_->data_stream);
   } else if (s->length_ && s->received_ != *s->length_) {
     ++context_.stats.bad_requests;
     reset_stream(*s, H2Error::kProtocol);
@@ -317,7 +319,7 @@ void H2Connection::on_reset(const H2FrameHead& head, std::string_view payload) {
   if (payload.size() != 4) return fail(H2Error::kFrameSize);
   if (guard_.ids.used(head.stream) == H2Ids::Kind::kNew) return fail(H2Error::kProtocol);
   client_ended(head.stream);
-  if (H2Stream* s = open_.find(head.stream)) close_stream(*s);
+  if (H2Stream* s = work_->open.find(head.stream)) close_stream(*s);
 }
 
 void H2Connection::on_window_update(const H2FrameHead& head, std::string_view payload) {
@@ -325,11 +327,11 @@ void H2Connection::on_window_update(const H2FrameHead& head, std::string_view pa
   const int64_t n = h2_read32(payload.data()) & 0x7fffffff;
   if (head.stream == 0) {
     if (n == 0) return fail(H2Error::kProtocol);
-    send_window_ += n;
-    if (send_window_ > kH2MaxWindow) fail(H2Error::kFlowControl);
+    if (n > int64_t{kH2MaxWindow} - send_window_) return fail(H2Error::kFlowControl);
+    send_window_ += static_cast<int32_t>(n);
     return;
   }
-  H2Stream* s = open_.find(head.stream);
+  H2Stream* s = work_->open.find(head.stream);
   if (s == nullptr) {
     if (guard_.ids.used(head.stream) == H2Ids::Kind::kNew) fail(H2Error::kProtocol);
     return;
@@ -347,9 +349,9 @@ void H2Connection::on_settings(const H2FrameHead& head, std::string_view payload
   if (payload.size() % 6 != 0 || (head.has(h2_flag::kAck) && !payload.empty())) return fail(H2Error::kFrameSize);
   if (head.has(h2_flag::kAck)) {
     if (std::exchange(acknowledged_, true)) return;
-    const int64_t change = int64_t{window_size_} - stream_window_;
-    stream_window_ = window_size_;
-    for (H2Stream* s = streams_; s != nullptr; s = s->next_) s->receive_window_ += change;
+    const int32_t change = window_size() - stream_window_;
+    stream_window_ = window_size();
+    for (H2Stream* s = work_->streams; s != nullptr; s = s->next_) s->receive_window_ += change;
     return;
   }
   for (; !payload.empty(); payload.remove_prefix(6)) {
@@ -370,8 +372,8 @@ bool H2Connection::on_setting(uint16_t name, uint32_t value) {
         break;
       }
       const int64_t change = int64_t{value} - initial_window_;
-      initial_window_ = value;
-      for (H2Stream* s = streams_; s != nullptr; s = s->next_) {
+      initial_window_ = static_cast<int32_t>(value);
+      for (H2Stream* s = work_->streams; s != nullptr; s = s->next_) {
         s->window_ += change;
         if (s->window_ > kH2MaxWindow) error = H2Error::kFlowControl;
         if (s->sendable()) queue(*s);

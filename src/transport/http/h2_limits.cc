@@ -12,6 +12,10 @@ constexpr double kFarAway = 1e6;  // seconds
 
 }  // namespace
 
+int32_t H2Connection::window_size() const {
+  return static_cast<int32_t>(std::clamp<size_t>(context_.options.body_window, 1, kH2MaxWindow));
+}
+
 H2Connection::Refusal H2Connection::refusal_of(int status, std::string_view problem) {
   Refusal out{status, problem, {}};
   if (status == 431) out.limit = problem.ends_with("fields") ? Limit::kHeadFields : Limit::kHeadBytes;
@@ -83,7 +87,7 @@ TimePoint H2Connection::look_at_reply(H2Stream& s) {
   const Duration span = options.send_rate == 0 ? options.idle_timeout : options.send_timeout;
   if (now - s.span_since_ < span) return s.span_since_ + span;
   const auto enough = std::max(1.0, static_cast<double>(options.send_rate) * to_seconds(now - s.span_since_));
-  const bool others_first = pump_stopped_ || stream_->pending() > 0;
+  const bool others_first = work_->pump_stopped || stream_->pending() > 0;
   s.span_since_ = now;
   if (static_cast<double>(std::exchange(s.left_in_span_, 0)) >= enough || others_first) return now + span;
   context_.stats.hit(Limit::kSendTime);
@@ -95,42 +99,42 @@ TimePoint H2Connection::look_at_reply(H2Stream& s) {
 // A span begins when bytes wait for the client.
 void H2Connection::note_pending(size_t pending) {
   if (pending == 0) {
-    span_since_ = TimePoint::max();
+    work_->span_since = TimePoint::max();
     return;
   }
   if (!alarms_.armed(Alarm::kStall)) {
-    stalled_at_ = pending;
+    work_->stalled_at = pending;
     alarms_.arm_after(Alarm::kStall, context_.options.idle_timeout);
   }
-  if (span_since_ != TimePoint::max() || context_.options.send_rate == 0) return;
-  span_since_ = context_.loop.now();
-  left_at_span_ = written_ - pending;
-  alarms_.arm(Alarm::kLimits, std::min(alarms_.at(Alarm::kLimits), span_since_ + context_.options.send_timeout));
+  if (work_->span_since != TimePoint::max() || context_.options.send_rate == 0) return;
+  work_->span_since = context_.loop.now();
+  work_->left_at_span = work_->written - pending;
+  alarms_.arm(Alarm::kLimits, std::min(alarms_.at(Alarm::kLimits), work_->span_since + context_.options.send_timeout));
 }
 
 // A client that takes nothing of what waits for it is gone.
 void H2Connection::on_stall() {
   const size_t pending = stream_->pending();
   if (pending == 0) return;
-  if (pending >= stalled_at_) return finish();
-  stalled_at_ = pending;
+  if (pending >= work_->stalled_at) return finish();
+  work_->stalled_at = pending;
   alarms_.arm_after(Alarm::kStall, context_.options.idle_timeout);
 }
 
 TimePoint H2Connection::look_at_outbox() {
   const ServerOptions& options = context_.options;
-  if (span_since_ == TimePoint::max()) return TimePoint::max();
+  if (work_->span_since == TimePoint::max()) return TimePoint::max();
   const TimePoint now = context_.loop.now();
-  if (now - span_since_ < options.send_timeout) return span_since_ + options.send_timeout;
-  const uint64_t left = written_ - stream_->pending();
-  const auto enough = static_cast<double>(options.send_rate) * to_seconds(now - span_since_);
-  if (static_cast<double>(left - left_at_span_) < enough) {
+  if (now - work_->span_since < options.send_timeout) return work_->span_since + options.send_timeout;
+  const uint64_t left = work_->written - stream_->pending();
+  const auto enough = static_cast<double>(options.send_rate) * to_seconds(now - work_->span_since);
+  if (static_cast<double>(left - work_->left_at_span) < enough) {
     context_.stats.hit(Limit::kSendTime);
     finish();
     return TimePoint::max();
   }
-  span_since_ = now;
-  left_at_span_ = left;
+  work_->span_since = now;
+  work_->left_at_span = left;
   return now + options.send_timeout;
 }
 
@@ -138,30 +142,30 @@ TimePoint H2Connection::look_at_outbox() {
 // clients that are still sending take that for a failed request and drop the reply (curl 7.88 does). What comes meanwhile
 // is dropped, and its credit given back, or the client could not come to its end.
 void H2Connection::await_end(uint32_t id) {
-  if (unended_.size() == kMostUnended) {
-    h2_append_number(out(), H2Type::kRstStream, unended_.front().id, static_cast<uint32_t>(H2Error::kNoError));
-    unended_.erase(unended_.begin());
+  if (work_->unended.size() == kMostUnended) {
+    h2_append_number(out(), H2Type::kRstStream, work_->unended.front().id, static_cast<uint32_t>(H2Error::kNoError));
+    work_->unended.erase(work_->unended.begin());
   }
-  unended_.push_back({id, context_.loop.now() + kUnended});
-  if (!alarms_.armed(Alarm::kUnended)) alarms_.arm(Alarm::kUnended, unended_.front().until);
+  work_->unended.push_back({id, context_.loop.now() + kUnended});
+  if (!alarms_.armed(Alarm::kUnended)) alarms_.arm(Alarm::kUnended, work_->unended.front().until);
 }
 
 bool H2Connection::is_unended(uint32_t id) const {
-  return std::ranges::any_of(unended_, [&](const Unended& u) { return u.id == id; });
+  return std::ranges::any_of(work_->unended, [&](const H2Work::Unended& u) { return u.id == id; });
 }
 
 void H2Connection::client_ended(uint32_t id) {
   guard_.ids.ended(id);
-  std::erase_if(unended_, [&](const Unended& u) { return u.id == id; });
+  std::erase_if(work_->unended, [&](const H2Work::Unended& u) { return u.id == id; });
 }
 
 void H2Connection::on_unended() {
   const TimePoint now = context_.loop.now();
-  auto first = unended_.begin();
-  for (; first != unended_.end() && first->until <= now; ++first)
+  auto first = work_->unended.begin();
+  for (; first != work_->unended.end() && first->until <= now; ++first)
     h2_append_number(out(), H2Type::kRstStream, first->id, static_cast<uint32_t>(H2Error::kNoError));
-  unended_.erase(unended_.begin(), first);
-  if (!unended_.empty()) alarms_.arm(Alarm::kUnended, unended_.front().until);
+  work_->unended.erase(work_->unended.begin(), first);
+  if (!work_->unended.empty()) alarms_.arm(Alarm::kUnended, work_->unended.front().until);
   mark_dirty();
 }
 
@@ -170,7 +174,7 @@ void H2Connection::on_limits() {
   if (over_ || lingering_) return;
   TimePoint next = look_at_outbox();
   if (over_) return;
-  for (H2Stream* s = streams_; s != nullptr; s = s->next_) {
+  for (H2Stream* s = work_->streams; s != nullptr; s = s->next_) {
     next = std::min(next, look_at_body(*s));
     next = std::min(next, look_at_reply(*s));
   }
@@ -184,8 +188,8 @@ void H2Connection::arm_limits() {
   const ServerOptions& options = context_.options;
   TimePoint next = TimePoint::max();
   const TimePoint now = context_.loop.now();
-  if (bodies_ > 0 && options.body_rate > 0) next = now + options.body_timeout;
-  if (buffered_ > 0)
+  if (work_->bodies > 0 && options.body_rate > 0) next = now + options.body_timeout;
+  if (work_->buffered > 0)
     next = std::min(next, now + (options.send_rate == 0 ? options.idle_timeout : options.send_timeout));
   if (next != TimePoint::max()) alarms_.arm(Alarm::kLimits, next);
 }

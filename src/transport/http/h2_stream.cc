@@ -216,7 +216,7 @@ void H2Stream::give(std::string_view data, bool last) {
       sent_ = 0;
     }
     pending_.append(data);
-    c.buffered_ += data.size();
+    c.work_->buffered += data.size();
   }
   if (sendable()) c.queue(*this);
   if (!reply_ended_) writable();
@@ -231,7 +231,7 @@ bool H2Stream::send_kept() {
   if (n == 0 && have > 0) return false;
   const std::string_view piece = std::string_view(pending_).substr(sent_, n);
   sent_ += n;
-  c.buffered_ -= n;
+  c.work_->buffered -= n;
   if (n == have) span_since_ = TimePoint::max();
   // What is sent last closes the stream, which clears pending_; its bytes have been copied by then.
   send_data(piece, n == have && reply_ended_);
@@ -256,7 +256,7 @@ void H2Stream::send_data(std::string_view data, bool last) {
     out.append(data);
     const auto n = static_cast<int64_t>(data.size());
     window_ -= n;
-    c.send_window_ -= n;
+    c.send_window_ -= static_cast<int32_t>(n);
     left_in_span_ += data.size();
     c.guard_.control.earn(1);
     c.guard_.windows.earn(H2Guard::kWindowsPerData);
@@ -276,7 +276,7 @@ void H2Stream::finish_sending() {
   H2Connection& c = *connection_;
   reply_sent_ = true;
   c.guard_.resets.earn(1);
-  if (!request_ended_ && !c.is_last_of(id_)) c.await_end(id_);
+  if (!request_ended_ && !c.work_->is_last_of(id_)) c.await_end(id_);
   c.close_stream(*this);
 }
 
@@ -307,12 +307,12 @@ void H2Stream::abort(const Error& error) {
 int64_t H2Stream::writable() const {
   H2Connection& c = *connection_;
   if (closed_ || aborted_ || c.over_) return 0;
-  const bool crowded = c.buffered_ > H2Connection::kConnectionBuffer;
+  const bool crowded = c.work_->buffered > H2Connection::kConnectionBuffer;
   const int64_t room =
       (crowded ? H2Connection::kStreamMinimum : H2Connection::kStreamBuffer) - static_cast<int64_t>(buffered());
   if (room <= 0 && !blocked_) {
     blocked_ = true;
-    ++c.blocked_count_;
+    ++c.work_->blocked_count;
   }
   return room;
 }

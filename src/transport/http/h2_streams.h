@@ -12,6 +12,7 @@ template <class T>
 class H2Streams {
  public:
   size_t count() const { return count_; }
+  size_t slots() const { return slots_.size(); }
   T* find(uint32_t id) const {
     if (count_ == 0) return nullptr;
     for (size_t at = place(id); slots_[at].stream != nullptr; at = next(at))

@@ -13,7 +13,8 @@ HpackMarks::HpackMarks(Of* f) : of(f), statics{} {
   for (uint32_t i = 1; i <= kHpackStatic; ++i) statics[i] = f(hpack_static(i).name(), hpack_static(i).value());
 }
 
-void HpackDecoder::begin(std::string_view block, std::string& scratch) {
+void HpackDecoder::begin(HpackTable& table, std::string_view block, std::string& scratch) {
+  table_ = &table;
   p_ = block.data();
   end_ = p_ + block.size();
   scratch_ = &scratch;
@@ -47,8 +48,8 @@ bool HpackDecoder::indexed(uint32_t index, HpackField& out) const {
     return true;
   }
   const size_t n = index - kHpackStatic - 1;
-  if (n >= table_.count()) return false;
-  out = table_.at(n);
+  if (n >= table_->count()) return false;
+  out = table_->at(n);
   return true;
 }
 
@@ -109,7 +110,7 @@ HpackDecoder::Next HpackDecoder::next(HpackField& field) {
     if (byte >= 0x40) {
       fields_begun_ = true;
       if (!literal(6, field)) return Next::kBad;
-      table_.add(field);
+      table_->add(field);
       return Next::kField;
     }
     if (byte < 0x20) {
@@ -118,7 +119,7 @@ HpackDecoder::Next HpackDecoder::next(HpackField& field) {
     }
     uint32_t limit = 0;
     if (fields_begun_ || !integer(5, kHpackTableSize, limit)) return Next::kBad;
-    table_.set_limit(limit);
+    table_->set_limit(limit);
   }
   return Next::kEnd;
 }

@@ -17,13 +17,14 @@ struct HpackMarks {
   std::array<uint32_t, kHpackStatic + 1> statics;
 };
 
-// One direction of one connection. After kBad the connection is over: the tables of both ends differ.
+// Of a connection only the table lasts. After kBad the connection is over: the tables of both ends differ.
 class HpackDecoder {
  public:
   explicit HpackDecoder(const HpackMarks& marks) : marks_(marks) {}
 
-  // `scratch` holds what is spelled out in the block; it may be shared between decoders. Both stay until the last next().
-  void begin(std::string_view block, std::string& scratch);
+  // `scratch` holds what is spelled out in the block. Table, block and scratch stay until the last next(), which changes
+  // the table.
+  void begin(HpackTable& table, std::string_view block, std::string& scratch);
   enum class Next : uint8_t { kField, kEnd, kBad };
   // The field's text holds until the next call.
   Next next(HpackField& field);
@@ -38,7 +39,7 @@ class HpackDecoder {
   char* room(size_t n);
 
   const HpackMarks& marks_;
-  HpackTable table_;
+  HpackTable* table_ = nullptr;
   const char *p_ = nullptr, *end_ = nullptr;
   std::string* scratch_ = nullptr;
   size_t used_ = 0;  // of scratch_

@@ -74,7 +74,7 @@ bool is_secret(std::string_view name) {
 }  // namespace
 
 void HpackEncoder::set_limit(uint32_t bytes) {
-  const uint32_t limit = std::min(bytes, kHpackTableSize);
+  const auto limit = static_cast<uint16_t>(std::min(bytes, kHpackTableSize));
   if (limit == table_.limit() && !limit_changed_) return;
   lowest_limit_ = limit_changed_ ? std::min(lowest_limit_, limit) : limit;
   limit_changed_ = true;
@@ -112,9 +112,10 @@ char* HpackEncoder::field(char* out, std::string_view name, std::string_view val
       return put_integer(out, 0x80, 7, static_cast<uint32_t>(kHpackStatic + 1 + i));
   }
   // Once is no pattern; and what is large would push out too much of what is known.
-  const bool again = std::find(seen_.begin(), seen_.end(), h) != seen_.end();
+  const auto half = static_cast<uint16_t>(h);
+  const bool again = std::find(seen_.begin(), seen_.end(), half) != seen_.end();
   if (!again || name.size() + value.size() + 32 > table_.limit() / 4) {
-    if (!again) seen_[next_seen_++ % kRemembered] = h;
+    if (!again) seen_[next_seen_++ % kRemembered] = half;
     return put_literal(out, 0, 4, name, value);
   }
   char* const end = put_literal(out, 0x40, 6, name, value);

@@ -28,9 +28,10 @@ class HpackEncoder {
   static constexpr size_t kRemembered = 16;  // fields that were spelled out last
 
   HpackTable table_;
-  std::array<uint32_t, kRemembered> seen_{};  // their hashes, a ring
-  uint32_t next_seen_ = 0;
-  uint32_t lowest_limit_ = kHpackTableSize;  // since the last block
+  // Half of their hashes, a ring. A field that is taken for another goes into the table the first time it comes.
+  std::array<uint16_t, kRemembered> seen_{};
+  uint16_t next_seen_ = 0;
+  uint16_t lowest_limit_ = kHpackTableSize;  // since the last block
   bool limit_changed_ = false;
 };
 

@@ -20,11 +20,11 @@ uint32_t sum(std::string_view name, std::string_view value) {
 }
 
 // False: refused.
-bool run(std::string_view block, HpackDecoder& decoder, testing::HpackReference& reference, HpackEncoder& encoder,
-         testing::HpackReference& client) {
+bool run(std::string_view block, HpackDecoder& decoder, HpackTable& table, testing::HpackReference& reference,
+         HpackEncoder& encoder, testing::HpackReference& client) {
   std::string scratch;
   testing::HpackList list;
-  decoder.begin(block, scratch);
+  decoder.begin(table, block, scratch);
   bool bad = false;
   for (HpackField field;;) {
     const HpackDecoder::Next next = decoder.next(field);
@@ -63,6 +63,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace colony::http;
   static const HpackMarks marks(sum);
   HpackDecoder decoder(marks);
+  HpackTable table;
   HpackEncoder encoder;
   testing::HpackReference reference, client;
   std::string_view in(reinterpret_cast<const char*>(data), size);
@@ -74,7 +75,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       in.remove_prefix(1);
     }
     n = std::min(n, in.size());
-    if (!run(in.substr(0, n), decoder, reference, encoder, client)) break;
+    if (!run(in.substr(0, n), decoder, table, reference, encoder, client)) break;
     in.remove_prefix(n);
   }
   return 0;

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <limits>
+#include <utility>
 
 namespace colony::http {
 namespace {
@@ -114,46 +116,56 @@ uint32_t hpack_static_name(std::string_view name) {
 
 void HpackTable::evict(uint32_t to) {
   while (size_ > to) {
-    const Entry& e = entries_[first_++];
-    size_ -= e.name_size + e.value_size + 32;
+    const Entry& e = oldest();
+    size_ = static_cast<uint16_t>(size_ - e.name_size - e.value_size - 32);
+    --count_;
   }
-  if (first_ == entries_.size()) {
-    entries_.clear();
-    first_ = used_ = 0;
-  }
+  if (count_ > 0) return;
+  used_ = 0;
+  newest_ = capacity_;
 }
 
 void HpackTable::set_limit(uint32_t limit) {
-  limit_ = limit;
-  evict(limit);
+  limit_ = static_cast<uint16_t>(std::min(limit, kHpackTableSize));
+  evict(limit_);
 }
 
-// The lines that are left move to the front, or to a larger place when they fill more than half of this one.
+// What is left moves to the ends, or to a larger place when it fills more than half of this one. WHY hardly larger while
+// nothing was ever evicted: most tables stop growing long before their limit, and what they hold then stays.
 void HpackTable::make_room(size_t bytes) {
-  const size_t from = first_ == entries_.size() ? used_ : entries_[first_].at;
-  const size_t live = used_ - from;
-  if ((live + bytes) * 2 > bytes_.size()) {
-    std::vector<char> larger(std::max<size_t>(128, (live + bytes) * 3));
-    std::copy_n(bytes_.data() + from, live, larger.data());
-    bytes_.swap(larger);
-  } else {
-    std::memmove(bytes_.data(), bytes_.data() + from, live);
+  const size_t from = count_ == 0 ? used_ : oldest().at, live = used_ - from;
+  const size_t kept = count_ * sizeof(Entry), need = live + bytes + kept + sizeof(Entry);
+  static_assert(kHpackTableSize * 3 + 32 <= std::numeric_limits<uint16_t>::max());
+  if (need * 2 > capacity_) {
+    const size_t larger = evicted_any() ? need * 3 : need < 512 ? need : need + need / 4;
+    const auto capacity = static_cast<uint16_t>((larger + 39) / 32 * 32 - 8);  // sizes that malloc() gives whole
+    auto block = std::make_unique_for_overwrite<std::byte[]>(capacity);
+    if (count_ > 0) {
+      std::memcpy(block.get(), text() + from, live);
+      std::memcpy(block.get() + capacity - kept, entries(), kept);
+    }
+    block_ = std::move(block);
+    capacity_ = capacity;
+  } else if (count_ > 0) {
+    std::memmove(block_.get(), text() + from, live);
+    std::memmove(block_.get() + capacity_ - kept, entries(), kept);
   }
-  entries_.erase(entries_.begin(), entries_.begin() + static_cast<std::ptrdiff_t>(first_));
-  first_ = 0;
-  for (Entry& e : entries_) e.at -= static_cast<uint32_t>(from);
-  used_ = live;
+  newest_ = static_cast<uint16_t>(capacity_ - kept);
+  used_ = static_cast<uint16_t>(live);
+  for (uint32_t i = 0; i < count_; ++i) entries()[i].at = static_cast<uint16_t>(entries()[i].at - from);
 }
 
 void HpackTable::add(const HpackField& field) {
   if (field.size() > limit_) return evict(0);
   evict(limit_ - static_cast<uint32_t>(field.size()));
   const std::string_view line = field.line();
-  if (used_ + line.size() > bytes_.size()) make_room(line.size());
-  std::memcpy(bytes_.data() + used_, line.data(), line.size());
-  entries_.push_back({static_cast<uint32_t>(used_), field.name_size, field.value_size, field.mark});
-  used_ += line.size();
-  size_ += static_cast<uint32_t>(field.size());
+  if (used_ + line.size() + sizeof(Entry) > newest_) make_room(line.size());
+  std::memcpy(text() + used_, line.data(), line.size());
+  ++count_;
+  newest_ = static_cast<uint16_t>(newest_ - sizeof(Entry));
+  *entries() = {field.mark, used_, static_cast<uint16_t>(field.name_size), static_cast<uint16_t>(field.value_size)};
+  used_ = static_cast<uint16_t>(used_ + line.size());
+  size_ = static_cast<uint16_t>(size_ + field.size());
 }
 
 }  // namespace colony::http

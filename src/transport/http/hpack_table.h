@@ -4,8 +4,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string_view>
-#include <vector>
 
 namespace colony::http {
 
@@ -30,32 +30,39 @@ uint32_t hpack_static_name(std::string_view name);
 // Not thread safe. An unused one holds no memory, one in use at most three times its limit.
 class HpackTable {
  public:
-  explicit HpackTable(uint32_t limit = kHpackTableSize) : limit_(limit) {}
-  size_t count() const { return entries_.size() - first_; }
+  size_t count() const { return count_; }
   uint32_t size() const { return size_; }
   uint32_t limit() const { return limit_; }
-  void set_limit(uint32_t limit);
+  void set_limit(uint32_t limit);  // up to kHpackTableSize
   // Counted from the newest, which is 0. The field's text holds until the next change.
   HpackField at(size_t n) const {
-    const Entry& e = entries_[entries_.size() - 1 - n];
-    return {bytes_.data() + e.at, e.name_size, e.value_size, e.mark};
+    const Entry& e = entries()[n];
+    return {text() + e.at, e.name_size, e.value_size, e.mark};
   }
-  uint32_t mark_at(size_t n) const { return entries_[entries_.size() - 1 - n].mark; }
+  uint32_t mark_at(size_t n) const { return entries()[n].mark; }
   // Evicts what has to go; a field that is larger than the table empties it (RFC 7541, 4.4). Its text is elsewhere.
   void add(const HpackField& field);
 
  private:
+  // WHY narrow: thousands of connections are idle, and each has two tables.
   struct Entry {
-    uint32_t at, name_size, value_size, mark;
+    uint32_t mark;
+    uint16_t at, name_size, value_size;
   };
+  char* text() const { return reinterpret_cast<char*>(block_.get()); }
+  Entry* entries() const { return reinterpret_cast<Entry*>(block_.get() + newest_); }
+  // Behind the oldest there is a place that an evicted one left.
+  bool evicted_any() const { return newest_ + count_ * sizeof(Entry) < capacity_; }
+  const Entry& oldest() const { return entries()[count_ - 1]; }
   void evict(uint32_t to);
   void make_room(size_t bytes);
 
-  std::vector<char> bytes_;  // the lines, from the oldest on
-  std::vector<Entry> entries_;
-  size_t first_ = 0;  // in entries_: those before were evicted
-  size_t used_ = 0;   // of bytes_
-  uint32_t size_ = 0, limit_;
+  // The lines from its beginning, the oldest first; the entries up to its end, the newest first.
+  std::unique_ptr<std::byte[]> block_;
+  uint16_t capacity_ = 0;           // of block_
+  uint16_t used_ = 0, newest_ = 0;  // of block_: where the lines end and the entries begin
+  uint16_t count_ = 0;
+  uint16_t size_ = 0, limit_ = kHpackTableSize;
 };
 
 }  // namespace colony::http

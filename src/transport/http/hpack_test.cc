@@ -32,7 +32,7 @@ class Decoder {
   std::optional<HpackList> operator()(std::string_view block) {
     HpackList out;
     std::string scratch;
-    decoder_.begin(block, scratch);
+    decoder_.begin(table_, block, scratch);
     for (HpackField f;;) {
       switch (decoder_.next(f)) {
         case HpackDecoder::Next::kBad: return std::nullopt;
@@ -47,6 +47,7 @@ class Decoder {
 
  private:
   HpackDecoder decoder_{kMarks};
+  HpackTable table_;
 };
 
 const HpackList kFirst = {{":method", "GET"}, {":scheme", "http"}, {":path", "/"}, {":authority", "www.example.com"}};
