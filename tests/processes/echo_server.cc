@@ -130,7 +130,7 @@ class Echo final : public http::Service {
  private:
   async::Loop& loop_;
   grpc::Health health_;
-  grpc::Dispatcher methods_;
+  grpc::Dispatcher methods_{{.max_plain = size_t{64} << 20}};
   std::map<grpc::UnaryCall*, std::unique_ptr<async::Timer>> slow_;
 };
 
