@@ -119,6 +119,26 @@ def chat(request, server, tmp_path):
     made.stop()
 
 
+@contextlib.contextmanager
+def by_hand(server, name):
+    """The application `name` with a server that the test plays, and a client's socket: both."""
+    with ByHand() as backend:
+        server.apply(app(backend.address, name))
+        with socket.create_connection(server.http.rsplit(":", 1), timeout=PATIENCE) as client:
+            yield backend, client
+    server.cli("delete", name)
+
+
+def upgraded(backend, client, name, first):
+    """The server's side of a tunnel, after the client has read `first`."""
+    client.sendall(b"GET /%s HTTP/1.1\r\nhost: h\r\nconnection: upgrade\r\nupgrade: own\r\n\r\n" % name)
+    made, head = backend.next(b"GET /" + name)
+    assert b"\r\nconnection: upgrade\r\nupgrade: own\r\n" in head, head
+    made.sendall(b"HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: own\r\n\r\n" + first)
+    read(client, first)
+    return made
+
+
 def nothing_runs(server):
     return all(p["ongoing"] == 0 for p in server.call("GET", "/api/v1/status")[1]["proxies"])
 
@@ -191,33 +211,20 @@ def test_a_client_that_does_not_read_holds_its_server_back_and_gets_everything_i
 
 
 def test_a_server_that_dies_ends_its_tunnels(server):
-    with ByHand() as backend:
-        server.apply(app(backend.address, "dies"))
-        with socket.create_connection(server.http.rsplit(":", 1), timeout=PATIENCE) as client:
-            client.sendall(b"GET /dies HTTP/1.1\r\nhost: h\r\nconnection: upgrade\r\nupgrade: own\r\n\r\n")
-            made, head = backend.next(b"GET /dies")
-            assert b"\r\nconnection: upgrade\r\nupgrade: own\r\n" in head, head
-            made.sendall(b"HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: own\r\n\r\nfirst")
-            read(client, b"first")
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            made.close()
-            with contextlib.suppress(ConnectionResetError):
-                assert client.recv(65536) == b""
-    server.cli("delete", "dies")
+    with by_hand(server, "dies") as (backend, client):
+        made = upgraded(backend, client, b"dies", b"first")
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        made.close()
+        with contextlib.suppress(ConnectionResetError):
+            assert client.recv(65536) == b""
 
 
 def test_a_server_that_has_ended_is_free_although_the_client_stays(server):
-    with ByHand() as backend:
-        server.apply(app(backend.address, "done"))
-        with socket.create_connection(server.http.rsplit(":", 1), timeout=PATIENCE) as client:
-            client.sendall(b"GET /done HTTP/1.1\r\nhost: h\r\nconnection: upgrade\r\nupgrade: own\r\n\r\n")
-            made, _ = backend.next(b"GET /done")
-            made.sendall(b"HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: own\r\n\r\nbye")
-            made.close()
-            read(client, b"bye")
-            assert client.recv(65536) == b""
-            wait_until(lambda: nothing_runs(server), "the client's socket is open and no request is left")
-    server.cli("delete", "done")
+    with by_hand(server, "done") as (backend, client):
+        made = upgraded(backend, client, b"done", b"bye")
+        made.close()
+        assert client.recv(65536) == b""
+        wait_until(lambda: nothing_runs(server), "the client's socket is open and no request is left")
 
 
 @pytest.mark.parametrize("how", ["delete", "end"])
@@ -241,22 +248,19 @@ def test_a_drain_ends_the_half_to_the_server_and_nobody_waits_for_the_rest(how, 
 
 
 def test_interim_replies_reach_the_client_and_the_server_says_whether_it_wants_the_body(server):
-    with ByHand() as backend:
-        server.apply(app(backend.address, "early"))
-        with socket.create_connection(server.http.rsplit(":", 1), timeout=PATIENCE) as client:
-            client.sendall(b"GET /early HTTP/1.1\r\nhost: h\r\n\r\n")
-            made, _ = backend.next(b"GET /early")
-            made.sendall(b"HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\n\r\n")
-            assert read(client, b"\r\n\r\n") == b"HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\n\r\n"
-            made.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
-            assert read(client, b"ok").startswith(b"HTTP/1.1 200 OK\r\n")
-            client.sendall(b"POST /early HTTP/1.1\r\nhost: h\r\nexpect: 100-continue\r\ncontent-length: 4\r\n\r\n")
-            made, head = backend.next(b"POST /early")
-            assert b"\r\nexpect: 100-continue\r\n" in head and head.endswith(b"\r\n\r\n"), head
-            made.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-            assert read(client, b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
-            client.sendall(b"body")
-            assert read(made, b"body") == b"body"
-            made.sendall(b"HTTP/1.1 201 Created\r\ncontent-length: 0\r\n\r\n")
-            assert read(client, b"\r\n\r\n").startswith(b"HTTP/1.1 201 Created\r\n")
-    server.cli("delete", "early")
+    with by_hand(server, "early") as (backend, client):
+        client.sendall(b"GET /early HTTP/1.1\r\nhost: h\r\n\r\n")
+        made, _ = backend.next(b"GET /early")
+        made.sendall(b"HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\n\r\n")
+        assert read(client, b"\r\n\r\n") == b"HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\n\r\n"
+        made.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+        assert read(client, b"ok").startswith(b"HTTP/1.1 200 OK\r\n")
+        client.sendall(b"POST /early HTTP/1.1\r\nhost: h\r\nexpect: 100-continue\r\ncontent-length: 4\r\n\r\n")
+        made, head = backend.next(b"POST /early")
+        assert b"\r\nexpect: 100-continue\r\n" in head and head.endswith(b"\r\n\r\n"), head
+        made.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        assert read(client, b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.sendall(b"body")
+        assert read(made, b"body") == b"body"
+        made.sendall(b"HTTP/1.1 201 Created\r\ncontent-length: 0\r\n\r\n")
+        assert read(client, b"\r\n\r\n").startswith(b"HTTP/1.1 201 Created\r\n")
