@@ -145,22 +145,31 @@ TEST(ProxyRetry, TheBudgetBoundsWhatALostReplicaCosts) {
   EXPECT_TRUE(w.until([&] { return w.proxy().ongoing() == 0; }, 1s));
 }
 
+// A request has found `a` full and waits, while the only other replica, `b`, is busy.
+struct TriedOnA {
+  ProxyWorld w;
+  TestReplica &a = w.replica("a"), &b = w.replica("b");
+  std::unique_ptr<RawPeer> busy = w.client(), first = w.client();
+
+  template <class Bounds>
+  void begin(Bounds bounds) {
+    w.deploy("app", "/", {b.record()}, bounds);
+    busy->send(ProxyWorld::text("PUT", "/hold/busy", "x"));
+    ASSERT_TRUE(w.until([&] { return b.ongoing() == 1; }));
+    w.deploy("app", "/", {a.record(), b.record()}, bounds);
+    a.service.refuse = "replica_full";
+    first->send(ProxyWorld::text("POST", "/hold/first", "x"));
+    ASSERT_TRUE(w.until([&] { return a.service.calls.size() == 1; }));
+    w.loop().run_for(10ms);
+    a.service.refuse.clear();
+  }
+};
+
 // The request that has lost a replica stands first in the queue and cannot use the only free one: who is behind it can.
 TEST(ProxyRetry, ARequestThatMayNotUseTheFreeReplicaHoldsUpNobody) {
-  ProxyWorld w;
-  auto &a = w.replica("a"), &b = w.replica("b");
-  const auto one = [](DeploymentRecord& d) { d.max_ongoing_requests = 1; };
-  w.deploy("app", "/", {b.record()}, one);
-  auto busy = w.client();
-  busy->send(ProxyWorld::text("PUT", "/hold/busy", "x"));
-  ASSERT_TRUE(w.until([&] { return b.ongoing() == 1; }));
-  w.deploy("app", "/", {a.record(), b.record()}, one);
-  a.service.refuse = "replica_full";
-  auto first = w.client();
-  first->send(ProxyWorld::text("POST", "/hold/first", "x"));
-  ASSERT_TRUE(w.until([&] { return a.service.calls.size() == 1; }));
-  w.loop().run_for(10ms);
-  a.service.refuse.clear();
+  TriedOnA t;
+  auto& [w, a, b, busy, first] = t;
+  ASSERT_NO_FATAL_FAILURE(t.begin([](DeploymentRecord& d) { d.max_ongoing_requests = 1; }));
   for (int i = 0; i < 5; ++i) EXPECT_EQ(w.ask("POST", "/echo", "quick").body, "quick");
   auto& held = b.service.last();
   held.release("done");
@@ -173,20 +182,10 @@ TEST(ProxyRetry, ARequestThatMayNotUseTheFreeReplicaHoldsUpNobody) {
 TEST(ProxyRetry, ARequestThatWaitsForAnotherReplicaCountsAgainstNoBound) {
   for (int most : {0, 1}) {
     SCOPED_TRACE(most);
-    ProxyWorld w;
-    auto &a = w.replica("a"), &b = w.replica("b");
-    const auto bounds = [&](DeploymentRecord& d) { d.max_ongoing_requests = 1, d.max_queued_requests = most; };
-    w.deploy("app", "/", {b.record()}, bounds);
-    auto busy = w.client();
-    busy->send(ProxyWorld::text("PUT", "/hold/busy", "x"));
-    ASSERT_TRUE(w.until([&] { return b.ongoing() == 1; }));
-    w.deploy("app", "/", {a.record(), b.record()}, bounds);
-    a.service.refuse = "replica_full";
-    auto first = w.client();
-    first->send(ProxyWorld::text("POST", "/hold/first", "x"));
-    ASSERT_TRUE(w.until([&] { return a.service.calls.size() == 1; }));
-    w.loop().run_for(10ms);
-    a.service.refuse.clear();
+    TriedOnA t;
+    auto& [w, a, b, busy, first] = t;
+    ASSERT_NO_FATAL_FAILURE(
+        t.begin([&](DeploymentRecord& d) { d.max_ongoing_requests = 1, d.max_queued_requests = most; }));
     for (int i = 0; i < 3; ++i) EXPECT_EQ(w.ask("POST", "/echo", "quick").body, "quick");
     auto on_a = w.client();
     on_a->send(ProxyWorld::text("POST", "/hold/a", "x"));
