@@ -59,7 +59,8 @@ class Connection {
   virtual size_t in_flight() const = 0;
   virtual void start(const Call& call) = 0;
   virtual void flush() = 0;  // after start() and after events
-  virtual void on_readable() = 0;
+  // `ended`: the peer's end is behind what there is to read. No other event will say so.
+  virtual void on_readable(bool ended) = 0;
   // Ends it when its oldest call was started before `start`.
   virtual void expire(uint64_t start) = 0;
 

@@ -108,7 +108,8 @@ class Worker final : public Sink {
         const size_t id = events[static_cast<size_t>(i)].data.u64;
         Connection* c = connections_[id].get();
         if (!c) continue;
-        if (events[static_cast<size_t>(i)].events & ~static_cast<uint32_t>(EPOLLOUT)) c->on_readable();
+        const uint32_t what = events[static_cast<size_t>(i)].events;
+        if (what & ~static_cast<uint32_t>(EPOLLOUT)) c->on_readable((what & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0);
         c->flush();
         after(id);
       }

@@ -91,7 +91,7 @@ class H1Connection final : public Connection {
     if (busy_ && call_.abort && sent_ >= to_send_) end({Outcome::kAborted, "aborted"}, true);
   }
 
-  void on_readable() override {
+  void on_readable(bool ended) override {
     static thread_local std::array<char, 256u << 10> buffer;
     while (!closed_) {
       const ssize_t n = ::recv(fd_, buffer.data(), buffer.size(), MSG_DONTWAIT);
@@ -99,7 +99,7 @@ class H1Connection final : public Connection {
       if (n <= 0) return on_end(n == 0 ? "closed" : std::strerror(errno));
       bytes_in_ += static_cast<uint64_t>(n);
       feed({buffer.data(), static_cast<size_t>(n)});
-      if (static_cast<size_t>(n) < buffer.size()) return;
+      if (!ended && static_cast<size_t>(n) < buffer.size()) return;
     }
   }
 

@@ -164,7 +164,7 @@ class H2Connection final : public Connection {
     if (leaving_ && in_flight() == 0) closed_ = true;
   }
 
-  void on_readable() override {
+  void on_readable(bool ended) override {
     static thread_local std::array<uint8_t, 256u << 10> buffer;
     while (!closed_) {
       const ssize_t n = ::recv(fd_, buffer.data(), buffer.size(), MSG_DONTWAIT);
@@ -173,7 +173,7 @@ class H2Connection final : public Connection {
       bytes_in_ += static_cast<uint64_t>(n);
       const ssize_t took = nghttp2_session_mem_recv(session_, buffer.data(), static_cast<size_t>(n));
       if (took < 0) return fail(nghttp2_strerror(static_cast<int>(took)));
-      if (static_cast<size_t>(n) < buffer.size()) break;
+      if (!ended && static_cast<size_t>(n) < buffer.size()) break;
     }
     flush();
   }

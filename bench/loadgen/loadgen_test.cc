@@ -7,14 +7,17 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include <algorithm>
+#include <array>
 
 #include <atomic>
 #include <chrono>
 #include <functional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
+#include "bench/loadgen/connection.h"
 #include "bench/loadgen/generator.h"
 
 namespace colony::loadgen {
@@ -34,8 +37,9 @@ class Server {
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     socklen_t size = sizeof address;
-    ::bind(listener_, reinterpret_cast<sockaddr*>(&address), size);
-    ::listen(listener_, 64);
+    const bool listens =
+        ::bind(listener_, reinterpret_cast<sockaddr*>(&address), size) == 0 && ::listen(listener_, 64) == 0;
+    EXPECT_TRUE(listens);
     ::getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size);
     port_ = ntohs(address.sin_port);
     accepting_ = std::thread([this] {
@@ -226,6 +230,29 @@ TEST(Loadgen, AClosedConnectionIsMadeAgainAndTheRequestSentAgainOnlyWhenAskedFor
   EXPECT_EQ(retried.kinds[0].good, 40u);
   EXPECT_EQ(retried.kinds[0].failed, 0u);
   EXPECT_GE(retried.kinds[0].retried, 8u);
+}
+
+// One event tells of a part of a reply and of the connection's end behind it.
+TEST(Loadgen, AnEndBehindAPartOfAReplyIsSeenAtOnce) {
+  struct : Sink {
+    void on_done(size_t, const Call&, const Done& done) override { said += done.why; }
+    std::string said;
+  } sink;
+  const Kind kind = *parse_kind("raw,bytes=64", "127.0.0.1");
+  for (const bool h2 : {false, true}) {
+    std::array<int, 2> ends{};
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends.data()), 0);
+    auto c = h2 ? make_h2(0, ends[0], sink, 1, "a") : make_h1(0, ends[0], sink);
+    c->start({.kind = &kind});
+    c->flush();
+    const std::string part = h2 ? std::string("\0\0\0\4\0\0\0\0\0", 9) : "HTTP/1.1 200 OK\r\n";
+    ASSERT_EQ(::send(ends[1], part.data(), part.size(), 0), static_cast<ssize_t>(part.size()));
+    ::shutdown(ends[1], SHUT_RDWR);
+    c->on_readable(true);
+    EXPECT_EQ(std::exchange(sink.said, {}), "closed") << h2;
+    EXPECT_TRUE(c->closed());
+    ::close(ends[1]);
+  }
 }
 
 TEST(Loadgen, OipRepliesAreComparedAsNumbers) {
